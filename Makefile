@@ -1,0 +1,1 @@
+# nf4j: see `make help`.
