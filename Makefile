@@ -1,1 +1,72 @@
-# nf4j: see `make help`.
+# nf4j. `make help` lists the targets.
+
+BUILD     := build
+NATIVE    := $(BUILD)/native
+CXX       ?= g++
+CC        ?= cc
+CXXFLAGS  ?= -O3 -g1
+WARNINGS  := -Wall -Wextra -Wpedantic -Werror
+# No fast-math anywhere, and no contraction but where a kernel asks for an FMA by name: results must not depend on the compiler.
+CPPFLAGS_ := -std=c++17 -fPIC -fvisibility=hidden -fno-exceptions -fno-rtti -ffp-contract=off -pthread \
+             -DNF4J_BUILD -Inative/include -Inative $(WARNINGS)
+LDFLAGS_  := -shared -pthread -static-libstdc++ -static-libgcc -Wl,--version-script=native/nf4j.map -Wl,-z,defs -ldl
+
+ARCH := $(shell uname -m)
+ifeq ($(ARCH),x86_64)
+  ISAS := generic avx2 avx512 avx512_bf16
+else ifeq ($(ARCH),aarch64)
+  ISAS := generic neon
+else
+  ISAS := generic
+endif
+ISA_FLAGS_generic     :=
+ISA_FLAGS_avx2        := -mavx2 -mfma -mf16c
+ISA_FLAGS_avx512      := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
+ISA_FLAGS_avx512_bf16 := $(ISA_FLAGS_avx512) -mavx512bf16
+ISA_FLAGS_neon        :=
+
+# native/cpu/isa/*.cpp is compiled once for each instruction set, everything else once.
+ONCE    := $(wildcard native/core/*.cpp native/reference/*.cpp native/cpu/*.cpp)
+PER_ISA := $(wildcard native/cpu/isa/*.cpp)
+OBJECTS := $(ONCE:native/%.cpp=$(NATIVE)/obj/%.o) \
+           $(foreach isa,$(ISAS),$(PER_ISA:native/cpu/isa/%.cpp=$(NATIVE)/obj/cpu/$(isa)/%.o))
+LIBRARY := $(NATIVE)/libnf4j.so
+
+.PHONY: all native java test demo bench bindings clean help
+
+all: native java ## build the native library and the Java module
+
+native: $(LIBRARY) ## build libnf4j
+
+$(LIBRARY): $(OBJECTS) native/nf4j.map
+	$(CXX) -o $@ $(OBJECTS) $(LDFLAGS_)
+
+$(NATIVE)/obj/%.o: native/%.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) $(CPPFLAGS_) -MMD -MP -c $< -o $@
+
+define isa_rule
+$(NATIVE)/obj/cpu/$(1)/%.o: native/cpu/isa/%.cpp
+	@mkdir -p $$(@D)
+	$$(CXX) $$(CXXFLAGS) $$(CPPFLAGS_) $$(ISA_FLAGS_$(1)) -DNF4J_ISA_NAME=$(1) -MMD -MP -c $$< -o $$@
+endef
+$(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
+
+-include $(OBJECTS:.o=.d)
+
+MVN = JAVA_HOME=$$(bin/find-jdk) mvn -B -q
+
+java: native ## build the Java module
+	$(MVN) -DskipTests package
+
+test: native ## everything that needs no GPU
+	$(MVN) verify
+
+bindings: ## regenerate the Java bindings from native/include/nf4j.h
+	bindings/generate.sh
+
+clean: ## remove what was built
+	rm -rf $(BUILD) target
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
