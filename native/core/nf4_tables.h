@@ -1,0 +1,27 @@
+// The tables of NF4 and of the 8-bit dynamic quantization, bit for bit those of bitsandbytes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace nf4j {
+
+// The value of each 4-bit code, ascending.
+extern const std::array<float, 16> nf4_code;
+// nf4_threshold[i] is the midpoint of codes i and i + 1; the code of x is the number of thresholds strictly below x.
+extern const std::array<float, 15> nf4_threshold;
+
+// The values of the 8-bit codes, ascending: for double quantization and AdamW's m, and for AdamW's v.
+extern const std::array<float, 256> dynamic_map_signed;
+extern const std::array<float, 256> dynamic_map_unsigned;
+
+// Blocks of scales that share a scale of their own under double quantization.
+constexpr int64_t nested_block_size = 256;
+
+inline uint8_t nf4_encode(float x) {
+    uint8_t code = 0;
+    for (float threshold : nf4_threshold) code += x > threshold;
+    return code;
+}
+
+}  // namespace nf4j
