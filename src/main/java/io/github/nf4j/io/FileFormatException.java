@@ -1,0 +1,33 @@
+package io.github.nf4j.io;
+
+import java.nio.file.Path;
+
+/// A file says something that is wrong, contradictory, or that nf4j does not implement.
+///
+/// The message is `<file>: <place>: <problem>`. The place is the field, tensor or byte offset that the problem was found at.
+public final class FileFormatException extends RuntimeException {
+    private static final long serialVersionUID = 1L;
+
+    private final transient Path file;
+    private final String place;
+
+    public FileFormatException(Path file, String place, String problem) {
+        this(file, place, problem, null);
+    }
+
+    public FileFormatException(Path file, String place, String problem, Throwable cause) {
+        super(file + ": " + place + ": " + problem, cause);
+        this.file = file;
+        this.place = place;
+    }
+
+    /// The file that the problem is in.
+    public Path file() {
+        return file;
+    }
+
+    /// The field, tensor or byte offset that the problem was found at.
+    public String place() {
+        return place;
+    }
+}
