@@ -1,0 +1,30 @@
+// The operations of nf4j.h as this instruction set does them. table.cpp puts them into the backend's table.
+#pragma once
+
+#include "core/backend.h"
+
+namespace nf4j::cpu::NF4J_ISA_NAME {
+
+// The whole table of this instruction set; id, name and the operations that do no arithmetic come from native/cpu/device.h.
+const Backend *table();
+
+// nf4.cpp, nf4_matmul.cpp
+int64_t nf4_weight_bytes(int64_t rows, int64_t cols, int64_t block_size, int32_t double_quant);
+decltype(nf4j_nf4_quantize) nf4_quantize;
+decltype(nf4j_nf4_dequantize) nf4_dequantize;
+decltype(nf4j_nf4_import) nf4_import;
+decltype(nf4j_nf4_export) nf4_export;
+decltype(nf4j_nf4_matmul) nf4_matmul;
+decltype(nf4j_nf4_matmul_backward) nf4_matmul_backward;
+
+// dense.cpp
+decltype(nf4j_dense_matmul) dense_matmul;
+
+// lora.cpp
+decltype(nf4j_lora_forward) lora_forward;
+decltype(nf4j_lora_backward) lora_backward;
+
+// loss.cpp
+decltype(nf4j_loss_linear_cross_entropy) loss_linear_cross_entropy;
+
+}  // namespace nf4j::cpu::NF4J_ISA_NAME
