@@ -1,0 +1,85 @@
+#include "cpu/isa_support.h"
+
+#include "nf4j.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace nf4j::cpu {
+
+const char *isa_name(int32_t isa) {
+    switch (isa) {
+        case NF4J_ISA_GENERIC: return "generic";
+        case NF4J_ISA_AVX2: return "avx2";
+        case NF4J_ISA_AVX512: return "avx512";
+        case NF4J_ISA_AVX512_BF16: return "avx512_bf16";
+        case NF4J_ISA_NEON: return "neon";
+        default: return nullptr;
+    }
+}
+
+#if defined(__x86_64__)
+
+namespace {
+
+struct Features {
+    uint32_t leaf1_ecx = 0, leaf7_ebx = 0, leaf7_1_eax = 0;
+    uint32_t saved = 0;  // XCR0: the register states that the operating system saves
+
+    Features() {
+        uint32_t eax, ebx, ecx, edx;
+        if (__get_cpuid(1, &eax, &ebx, &ecx, &edx)) {
+            leaf1_ecx = ecx;
+        }
+        if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
+            leaf7_ebx = ebx;
+            if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) {
+                leaf7_1_eax = eax;
+            }
+        }
+        if (leaf1_ecx & 1u << 27) {  // OSXSAVE: xgetbv may be used
+            uint32_t high;
+            __asm__("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+        }
+    }
+};
+
+}  // namespace
+
+const char *isa_missing(int32_t isa) {
+    constexpr uint32_t ymm = 0x6, zmm = 0xe6;  // bits of XCR0: SSE, AVX; and the three states of AVX-512
+    static const Features has;
+    if (isa == NF4J_ISA_GENERIC) return nullptr;
+    if (isa == NF4J_ISA_NEON) return "an ARM processor";
+    if (!(has.leaf1_ecx & 1u << 28)) return "AVX in the processor";
+    if ((has.saved & ymm) != ymm) return "AVX registers saved by the operating system";
+    if (!(has.leaf7_ebx & 1u << 5)) return "AVX2 in the processor";
+    if (!(has.leaf1_ecx & 1u << 12)) return "FMA in the processor";
+    if (!(has.leaf1_ecx & 1u << 29)) return "F16C in the processor";
+    if (isa == NF4J_ISA_AVX2) return nullptr;
+    if (!(has.leaf7_ebx & 1u << 16)) return "AVX512F in the processor";
+    if (!(has.leaf7_ebx & 1u << 17)) return "AVX512DQ in the processor";
+    if (!(has.leaf7_ebx & 1u << 30)) return "AVX512BW in the processor";
+    if (!(has.leaf7_ebx & 1u << 31)) return "AVX512VL in the processor";
+    if ((has.saved & zmm) != zmm) return "AVX-512 registers saved by the operating system";
+    if (isa == NF4J_ISA_AVX512) return nullptr;
+    if (!(has.leaf7_1_eax & 1u << 5)) return "AVX512_BF16 in the processor";
+    return nullptr;
+}
+
+#elif defined(__aarch64__)
+
+const char *isa_missing(int32_t isa) {
+    return isa == NF4J_ISA_GENERIC || isa == NF4J_ISA_NEON ? nullptr : "an x86-64 processor";
+}
+
+#else
+
+const char *isa_missing(int32_t isa) {
+    return isa == NF4J_ISA_GENERIC ? nullptr : "another kind of processor";
+}
+
+#endif
+
+}  // namespace nf4j::cpu
