@@ -48,15 +48,14 @@ final class Decoders {
     static void q4_0(MemorySegment src, MemorySegment dst, long count) {
         for (long b = 0; b < count / BLOCK; b++) {
             long block = b * 18;
-            float d = half(src, block);
-            nibbles(src, block + 2, dst, b * BLOCK, d, -8 * d);
+            nibbles(src, block + 2, dst, b * BLOCK, 8, half(src, block), -0f); // adding -0 changes nothing, not even +0
         }
     }
 
     static void q4_1(MemorySegment src, MemorySegment dst, long count) {
         for (long b = 0; b < count / BLOCK; b++) {
             long block = b * 20;
-            nibbles(src, block + 4, dst, b * BLOCK, half(src, block), half(src, block + 2));
+            nibbles(src, block + 4, dst, b * BLOCK, 0, half(src, block), half(src, block + 2));
         }
     }
 
@@ -70,13 +69,13 @@ final class Decoders {
         }
     }
 
-    /// Byte `j` of a block holds element `j` in its low nibble and element `j + 16` in its high one. In Q4_0, `q·d − 8·d` is
-    /// `(q − 8)·d` exactly: an f16 scale has 11 bits and a nibble 4, so no product or difference here is rounded.
-    private static void nibbles(MemorySegment src, long at, MemorySegment dst, long to, float d, float m) {
+    /// Decodes a block to `(q - zero) * d + m`. Byte `j` holds element `j` in its low nibble and element `j + 16` in its high
+    /// one.
+    private static void nibbles(MemorySegment src, long at, MemorySegment dst, long to, int zero, float d, float m) {
         for (int j = 0; j < BLOCK / 2; j++) {
             int pair = src.get(ValueLayout.JAVA_BYTE, at + j);
-            dst.setAtIndex(ValueLayout.JAVA_FLOAT, to + j, (pair & 15) * d + m);
-            dst.setAtIndex(ValueLayout.JAVA_FLOAT, to + j + BLOCK / 2, (pair >>> 4 & 15) * d + m);
+            dst.setAtIndex(ValueLayout.JAVA_FLOAT, to + j, ((pair & 15) - zero) * d + m);
+            dst.setAtIndex(ValueLayout.JAVA_FLOAT, to + j + BLOCK / 2, ((pair >>> 4 & 15) - zero) * d + m);
         }
     }
 
