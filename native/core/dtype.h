@@ -1,10 +1,14 @@
 // The element types of nf4j.h on the host: sizes, names, and conversions that round to nearest, ties to even.
+//
+// What headers of core/ define is static or always inlined: files that are compiled once for each instruction set include them,
+// and the linker must not pick one of those copies for all.
 #pragma once
 
 #include "nf4j.h"
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace nf4j {
 
@@ -16,27 +20,27 @@ struct f16 {
     uint16_t bits;
 };
 
-inline uint32_t bits_of(float value) {
+static inline uint32_t bits_of(float value) {
     uint32_t bits;
     std::memcpy(&bits, &value, sizeof bits);
     return bits;
 }
 
-inline float float_of(uint32_t bits) {
+static inline float float_of(uint32_t bits) {
     float value;
     std::memcpy(&value, &bits, sizeof value);
     return value;
 }
 
-inline float to_f32(float value) {
+static inline float to_f32(float value) {
     return value;
 }
 
-inline float to_f32(bf16 value) {
+static inline float to_f32(bf16 value) {
     return float_of(uint32_t{value.bits} << 16);
 }
 
-inline float to_f32(f16 value) {
+static inline float to_f32(f16 value) {
     const uint32_t sign = uint32_t{value.bits & 0x8000u} << 16;
     const uint32_t exponent = value.bits >> 10 & 0x1fu;
     const uint32_t fraction = value.bits & 0x3ffu;
@@ -48,13 +52,13 @@ inline float to_f32(f16 value) {
     return float_of(sign | (exponent + 112) << 23 | fraction << 13);
 }
 
-inline bf16 to_bf16(float value) {
+static inline bf16 to_bf16(float value) {
     const uint32_t bits = bits_of(value);
     if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16_t>(bits >> 16 | 0x40u)};  // quiet NaN
     return {static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16)};
 }
 
-inline f16 to_f16(float value) {
+static inline f16 to_f16(float value) {
     const uint32_t bits = bits_of(value);
     const uint32_t sign = bits >> 16 & 0x8000u;
     const uint32_t magnitude = bits & 0x7fffffffu;
@@ -66,26 +70,20 @@ inline f16 to_f16(float value) {
     return {static_cast<uint16_t>(sign | ((magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1u)) >> 13))};
 }
 
+// The value rounded to T.
 template <typename T>
-T from_f32(float value);
-
-template <>
-inline float from_f32<float>(float value) {
-    return value;
-}
-
-template <>
-inline bf16 from_f32<bf16>(float value) {
-    return to_bf16(value);
-}
-
-template <>
-inline f16 from_f32<f16>(float value) {
-    return to_f16(value);
+[[gnu::always_inline]] inline T from_f32(float value) {
+    if constexpr (std::is_same_v<T, float>) {
+        return value;
+    } else if constexpr (std::is_same_v<T, bf16>) {
+        return to_bf16(value);
+    } else {
+        return to_f16(value);
+    }
 }
 
 // Bytes of one element; 0 for what is no nf4j_dtype.
-inline int64_t dtype_size(int32_t dtype) {
+static inline int64_t dtype_size(int32_t dtype) {
     switch (dtype) {
         case NF4J_F32:
         case NF4J_I32: return 4;
@@ -98,7 +96,7 @@ inline int64_t dtype_size(int32_t dtype) {
 }
 
 // "F32" and so on; null for what is no nf4j_dtype.
-inline const char *dtype_name(int32_t dtype) {
+static inline const char *dtype_name(int32_t dtype) {
     switch (dtype) {
         case NF4J_F32: return "F32";
         case NF4J_F16: return "F16";

@@ -27,7 +27,7 @@ struct Nf4Layout {
     int64_t blocks;
     int64_t nested_blocks;
 
-    Nf4Layout(int64_t rows, int64_t cols, int64_t block_size, bool double_quant, int64_t code_bytes) {
+    [[gnu::always_inline]] Nf4Layout(int64_t rows, int64_t cols, int64_t block_size, bool double_quant, int64_t code_bytes) {
         blocks = (rows * cols + block_size - 1) / block_size;
         nested_blocks = double_quant ? (blocks + nested_block_size - 1) / nested_block_size : 0;
         bytes = 0;
@@ -40,7 +40,7 @@ struct Nf4Layout {
     }
 
   private:
-    int64_t section(int64_t size) {
+    [[gnu::always_inline]] int64_t section(int64_t size) {
         const int64_t offset = bytes;
         bytes += (size + 63) / 64 * 64;
         return offset;
@@ -62,7 +62,7 @@ struct Nf4Blob {
     uint8_t *absmax8;
     uint8_t *codes;
 
-    Nf4Blob(const nf4j_nf4_weight &weight, int64_t code_bytes)
+    [[gnu::always_inline]] Nf4Blob(const nf4j_nf4_weight &weight, int64_t code_bytes)
         : rows(weight.rows), cols(weight.cols), block_size(weight.block_size) {
         const bool nested = weight.double_quant != 0;
         const Nf4Layout layout(rows, cols, block_size, nested, code_bytes);
@@ -79,7 +79,7 @@ struct Nf4Blob {
     }
 
     // The scale of block b: product, then sum, each rounded to F32, as bitsandbytes reads it.
-    float absmax(int64_t b) const {
+    [[gnu::always_inline]] float absmax(int64_t b) const {
         if (absmax32) return absmax32[b];
         return nested_map[absmax8[b]] * nested_absmax[b / nested_block_size] + *nested_offset;
     }

@@ -1,5 +1,7 @@
 #include "core/nf4_tables.h"
 
+#include <algorithm>
+
 namespace nf4j {
 
 // Quantiles of a normal distribution, normalised to [-1, 1]. They are written out because the published formula does not
@@ -62,5 +64,17 @@ const std::array<float, 16> nf4_code = code;
 const std::array<float, 15> nf4_threshold = midpoints();
 const std::array<float, 256> dynamic_map_signed = signed_map;
 const std::array<float, 256> dynamic_map_unsigned = unsigned_map;
+
+uint8_t dynamic_encode(const std::array<float, 256> &map, float x) {
+    const auto above = std::lower_bound(map.begin(), map.end(), x);
+    if (above == map.begin()) return 0;
+    if (above == map.end()) return 255;
+    const auto high = static_cast<uint8_t>(above - map.begin());
+    const auto low = static_cast<uint8_t>(high - 1);
+    const float to_low = x - map[low];
+    const float to_high = map[high] - x;
+    if (to_low == to_high) return high % 2 == 0 ? high : low;
+    return to_low < to_high ? low : high;
+}
 
 }  // namespace nf4j

@@ -18,10 +18,13 @@ extern const std::array<float, 256> dynamic_map_unsigned;
 // Blocks of scales that share a scale of their own under double quantization.
 constexpr int64_t nested_block_size = 256;
 
-inline uint8_t nf4_encode(float x) {
+static inline uint8_t nf4_encode(float x) {
     uint8_t code = 0;
     for (float threshold : nf4_threshold) code += x > threshold;
     return code;
 }
+
+// The code of the map's entry nearest to x; of two equally near ones the even code.
+uint8_t dynamic_encode(const std::array<float, 256> &map, float x);
 
 }  // namespace nf4j

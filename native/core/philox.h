@@ -8,7 +8,7 @@
 namespace nf4j {
 
 // The four words of counter (low, high), each a 64-bit half of the 128-bit counter, under key = seed.
-inline std::array<uint32_t, 4> philox4x32_10(uint64_t seed, uint64_t low, uint64_t high) {
+static inline std::array<uint32_t, 4> philox4x32_10(uint64_t seed, uint64_t low, uint64_t high) {
     uint32_t key0 = static_cast<uint32_t>(seed);
     uint32_t key1 = static_cast<uint32_t>(seed >> 32);
     std::array<uint32_t, 4> c = {static_cast<uint32_t>(low), static_cast<uint32_t>(low >> 32), static_cast<uint32_t>(high),
@@ -30,16 +30,16 @@ struct Dropout {
     uint64_t threshold;  // ceil(p * 2^32)
     float scale;         // 1 / (1 - p), what kept elements are multiplied by
 
-    Dropout(uint64_t seed_, float p)
+    [[gnu::always_inline]] Dropout(uint64_t seed_, float p)
         : seed(seed_), threshold(static_cast<uint64_t>(static_cast<double>(p) * 0x1p32)), scale(1.0f / (1.0f - p)) {
         if (static_cast<double>(threshold) < static_cast<double>(p) * 0x1p32) threshold++;
     }
 
-    bool active() const { return threshold > 0; }
-    bool keep(uint32_t word) const { return word >= threshold; }
+    [[gnu::always_inline]] bool active() const { return threshold > 0; }
+    [[gnu::always_inline]] bool keep(uint32_t word) const { return word >= threshold; }
 
     // scale for a kept element, 0 for a dropped one.
-    float factor(int64_t i, int64_t j) const {
+    [[gnu::always_inline]] float factor(int64_t i, int64_t j) const {
         if (!active()) return 1.0f;
         const auto words = philox4x32_10(seed, static_cast<uint64_t>(j) / 4, static_cast<uint64_t>(i));
         return keep(words[static_cast<uint64_t>(j) % 4]) ? scale : 0.0f;
