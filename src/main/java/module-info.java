@@ -13,4 +13,5 @@ module io.github.nf4j {
     requires static java.desktop;
 
     exports io.github.nf4j;
+    exports io.github.nf4j.op;
 }

@@ -1,0 +1,175 @@
+package io.github.nf4j.internal;
+
+import io.github.nf4j.Nf4Weight;
+import io.github.nf4j.Stream;
+import io.github.nf4j.Tensor;
+import io.github.nf4j.bindings.nf4j_nf4_weight;
+import io.github.nf4j.bindings.nf4j_tensor;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+
+/// One call of an operation. It writes the C structs of the arguments into native memory that belongs to the thread, so a call
+/// allocates none, and keeps everything that the call uses open and reachable until it is closed:
+///
+/// ```java
+/// try (Call call = Call.on(stream)) {
+///     call.check(Nf4jH.nf4j_memory_cast(call.stream(), call.input(src), call.output(dst)));
+/// }
+/// ```
+public final class Call implements AutoCloseable {
+    /// `nf4j_attention_backward` has nine tensors, `nf4j_lora_backward` ten.
+    private static final int TENSORS = 12;
+    private static final int STRUCTS = 2;
+    private static final int STRUCT_BYTES = 128;
+    private static final ThreadLocal<Call> OF_THREAD = ThreadLocal.withInitial(Call::new);
+
+    private final MemorySegment[] tensors = new MemorySegment[TENSORS];
+    private final MemorySegment[] structs = new MemorySegment[STRUCTS];
+    private final MemorySegment weight;
+    private final List<Handle> held = new ArrayList<>();
+    private final List<Object> reachable = new ArrayList<>();
+    private Handle stream;
+    private int usedTensors;
+    private int usedStructs;
+
+    private Call() {
+        Arena arena = Arena.ofAuto();
+        for (int i = 0; i < TENSORS; i++) {
+            tensors[i] = nf4j_tensor.allocate(arena);
+        }
+        for (int i = 0; i < STRUCTS; i++) {
+            structs[i] = arena.allocate(STRUCT_BYTES, Long.BYTES);
+        }
+        weight = nf4j_nf4_weight.allocate(arena);
+    }
+
+    /// Begins a call on `stream`, which no other thread may be using.
+    public static Call on(Stream stream) {
+        Call call = OF_THREAD.get();
+        Handle handle = Access.get().handle(stream);
+        handle.acquireAlone();
+        call.stream = handle;
+        return call;
+    }
+
+    /// The `nf4j_stream *`.
+    public MemorySegment stream() {
+        return stream.pointer();
+    }
+
+    /// A `const nf4j_tensor *` for `tensor`; null becomes a null pointer, which the library accepts or refuses by name.
+    public MemorySegment input(Tensor tensor) {
+        if (tensor == null) {
+            return MemorySegment.NULL;
+        }
+        MemorySegment data = hold(tensor);
+        MemorySegment struct = tensors[usedTensors++];
+        nf4j_tensor.data(struct, data);
+        nf4j_tensor.rows(struct, tensor.rows());
+        nf4j_tensor.cols(struct, tensor.cols());
+        nf4j_tensor.ld(struct, tensor.ld());
+        nf4j_tensor.dtype(struct, tensor.dtype().code());
+        return struct;
+    }
+
+    /// As [#input], for a tensor that the call writes.
+    ///
+    /// @throws IllegalArgumentException if its memory is read-only, such as that of a file mapped for reading
+    public MemorySegment output(Tensor tensor) {
+        if (tensor != null && tensor.segment().isReadOnly()) {
+            throw new IllegalArgumentException(tensor + " is an output of this call, but its memory is read-only");
+        }
+        return input(tensor);
+    }
+
+    /// A `const nf4j_nf4_weight *`. At most one a call.
+    public MemorySegment weight(Nf4Weight nf4) {
+        if (nf4 == null) {
+            return MemorySegment.NULL;
+        }
+        hold(Access.get().handle(nf4));
+        nf4j_nf4_weight.struct_size(weight, (int) nf4j_nf4_weight.sizeof());
+        nf4j_nf4_weight.double_quant(weight, nf4.doubleQuant() ? 1 : 0);
+        nf4j_nf4_weight.rows(weight, nf4.rows());
+        nf4j_nf4_weight.cols(weight, nf4.cols());
+        nf4j_nf4_weight.block_size(weight, nf4.blockSize());
+        nf4j_nf4_weight.data(weight, nf4.segment());
+        nf4j_nf4_weight.bytes(weight, nf4.bytes());
+        return weight;
+    }
+
+    /// Zeroed memory for an option struct of `bytes` bytes, whose first field is set to that size, as `struct_size` must be.
+    public MemorySegment options(long bytes) {
+        MemorySegment struct = structs[usedStructs++].fill((byte) 0);
+        struct.set(ValueLayout.JAVA_INT, 0, (int) bytes);
+        return struct;
+    }
+
+    /// The data pointer of `tensor`, for structs that have one; null becomes a null pointer.
+    public MemorySegment data(Tensor tensor) {
+        return tensor == null ? MemorySegment.NULL : hold(tensor);
+    }
+
+    /// The pointer of a segment of the caller's, which it keeps open; null becomes a null pointer.
+    public MemorySegment host(MemorySegment segment) {
+        if (segment == null) {
+            return MemorySegment.NULL;
+        }
+        checkUsable(segment, "a segment of " + segment.byteSize() + " bytes");
+        reachable.add(segment);
+        return segment;
+    }
+
+    /// Keeps `object` reachable until the call is over.
+    public void keep(Object object) {
+        reachable.add(object);
+    }
+
+    public void check(int status) {
+        Status.check(status);
+    }
+
+    /// Ends the call: everything it held may be closed again.
+    @Override
+    public void close() {
+        for (int i = 0; i < held.size(); i++) {
+            held.get(i).release();
+        }
+        held.clear();
+        reachable.clear();
+        usedTensors = 0;
+        usedStructs = 0;
+        stream.release();
+        stream = null;
+    }
+
+    private MemorySegment hold(Tensor tensor) {
+        Handle handle = Access.get().handle(tensor);
+        MemorySegment data = tensor.segment();
+        if (handle != null) {
+            hold(handle);
+        } else {
+            checkUsable(data, tensor);
+        }
+        reachable.add(tensor);
+        return data;
+    }
+
+    private static void checkUsable(MemorySegment segment, Object what) {
+        if (!segment.scope().isAlive()) {
+            throw new IllegalStateException(what + " lies in an arena that is closed");
+        }
+        if (!segment.isAccessibleBy(Thread.currentThread())) {
+            throw new IllegalStateException(what + " lies in an arena that is confined to another thread");
+        }
+    }
+
+    private void hold(Handle handle) {
+        handle.acquire();
+        held.add(handle);
+    }
+}

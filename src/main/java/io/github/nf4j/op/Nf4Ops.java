@@ -1,0 +1,84 @@
+package io.github.nf4j.op;
+
+import io.github.nf4j.Nf4State;
+import io.github.nf4j.Nf4Weight;
+import io.github.nf4j.Stream;
+import io.github.nf4j.Tensor;
+import io.github.nf4j.bindings.Nf4jH;
+import io.github.nf4j.bindings.nf4j_nf4_state;
+import io.github.nf4j.internal.Call;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SegmentAllocator;
+
+/// Family `nf4`: quantization to and products with 4-bit weights.
+public final class Nf4Ops {
+    private Nf4Ops() {
+    }
+
+    /// Fills `weight` with `w` [rows, cols] (F32, F16 or BF16, contiguous), quantized as bitsandbytes does it.
+    ///
+    /// @throws IllegalArgumentException if `w` holds NaN or infinity
+    public static void quantize(Stream stream, Tensor w, Nf4Weight weight) {
+        try (Call call = Call.on(stream)) {
+            call.check(Nf4jH.nf4j_nf4_quantize(call.stream(), call.input(w), call.weight(weight)));
+        }
+    }
+
+    /// `out` [count, cols] (F32, F16 or BF16) = the rows `firstRow` ... of `weight`, each element rounded once.
+    public static void dequantize(Stream stream, Nf4Weight weight, long firstRow, Tensor out) {
+        try (Call call = Call.on(stream)) {
+            call.check(Nf4jH.nf4j_nf4_dequantize(call.stream(), call.weight(weight), firstRow, call.output(out)));
+        }
+    }
+
+    /// Fills `weight` from the parts of a bitsandbytes checkpoint, without loss. Any quantization map is taken.
+    public static void importState(Stream stream, Nf4State state, Nf4Weight weight) {
+        try (Call call = Call.on(stream)) {
+            call.check(Nf4jH.nf4j_nf4_import(call.stream(), struct(call, state), call.weight(weight)));
+        }
+    }
+
+    /// The parts of a bitsandbytes checkpoint that make up `weight`, without loss, in host memory from `allocator`.
+    public static Nf4State exportState(Stream stream, Nf4Weight weight, SegmentAllocator allocator) {
+        Nf4State state = Nf4State.allocate(allocator, weight.rows(), weight.cols(), weight.blockSize(), weight.doubleQuant());
+        try (Call call = Call.on(stream)) {
+            MemorySegment struct = struct(call, state);
+            call.check(Nf4jH.nf4j_nf4_export(call.stream(), call.weight(weight), struct));
+            return state.withNestedOffset(nf4j_nf4_state.nested_offset(struct));
+        }
+    }
+
+    /// `y` [m, out] = `x` [m, in] * W^T + bias. W is rounded to the type of `x` first.
+    ///
+    /// @param x    F32 or BF16
+    /// @param bias [1, out], F32 or of the type of `x`, or null
+    public static void matmul(Stream stream, Tensor x, Nf4Weight weight, Tensor bias, Tensor y) {
+        try (Call call = Call.on(stream)) {
+            call.check(Nf4jH.nf4j_nf4_matmul(call.stream(), call.input(x), call.weight(weight), call.input(bias),
+                    call.output(y)));
+        }
+    }
+
+    /// `dx` [m, in] = `dy` [m, out] * W.
+    public static void matmulBackward(Stream stream, Tensor dy, Nf4Weight weight, Tensor dx) {
+        try (Call call = Call.on(stream)) {
+            call.check(Nf4jH.nf4j_nf4_matmul_backward(call.stream(), call.input(dy), call.weight(weight), call.output(dx)));
+        }
+    }
+
+    private static MemorySegment struct(Call call, Nf4State state) {
+        MemorySegment struct = call.options(nf4j_nf4_state.sizeof());
+        nf4j_nf4_state.nested_offset(struct, state.nestedOffset());
+        nf4j_nf4_state.rows(struct, state.rows());
+        nf4j_nf4_state.cols(struct, state.cols());
+        nf4j_nf4_state.block_size(struct, state.blockSize());
+        nf4j_nf4_state.codes(struct, call.host(state.codes()));
+        nf4j_nf4_state.absmax(struct, call.host(state.absmax()));
+        nf4j_nf4_state.absmax8(struct, call.host(state.absmax8()));
+        nf4j_nf4_state.quant_map(struct, call.host(state.quantMap()));
+        nf4j_nf4_state.nested_absmax(struct, call.host(state.nestedAbsmax()));
+        nf4j_nf4_state.nested_map(struct, call.host(state.nestedMap()));
+        return struct;
+    }
+}

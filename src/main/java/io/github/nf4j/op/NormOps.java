@@ -1,0 +1,36 @@
+package io.github.nf4j.op;
+
+import io.github.nf4j.Stream;
+import io.github.nf4j.Tensor;
+import io.github.nf4j.bindings.Nf4jH;
+import io.github.nf4j.internal.Call;
+
+/// Family `norm`: RMSNorm.
+public final class NormOps {
+    private NormOps() {
+    }
+
+    /// `rstd` [1, m] F32 = 1 / sqrt(mean(x^2) + eps), `y` [m, n] = x * rstd * weight.
+    ///
+    /// @param x      [m, n] F32 or BF16
+    /// @param weight [1, n] F32 or of the type of `x`
+    public static void forward(Stream stream, Tensor x, Tensor weight, float eps, Tensor rstd, Tensor y) {
+        try (Call call = Call.on(stream)) {
+            call.check(Nf4jH.nf4j_norm_forward(call.stream(), call.input(x), call.input(weight), eps, call.output(rstd),
+                    call.output(y)));
+        }
+    }
+
+    /// With g = dy * weight and xh = x * rstd: `dx` = rstd * (g - xh * mean(g * xh)), `dweight` += sum(dy * xh).
+    ///
+    /// @param accumulateDx whether `dx` is added to
+    /// @param dweight      [1, n] F32, added to, or null
+    /// @param dx           [m, n]; may be `dy` when not accumulating
+    public static void backward(Stream stream, Tensor dy, Tensor x, Tensor weight, Tensor rstd, boolean accumulateDx,
+                                Tensor dweight, Tensor dx) {
+        try (Call call = Call.on(stream)) {
+            call.check(Nf4jH.nf4j_norm_backward(call.stream(), call.input(dy), call.input(x), call.input(weight),
+                    call.input(rstd), accumulateDx ? 1 : 0, call.output(dweight), call.output(dx)));
+        }
+    }
+}

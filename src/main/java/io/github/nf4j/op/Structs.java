@@ -1,0 +1,41 @@
+package io.github.nf4j.op;
+
+import io.github.nf4j.Tensor;
+import io.github.nf4j.bindings.nf4j_linear;
+import io.github.nf4j.bindings.nf4j_lora;
+import io.github.nf4j.internal.Call;
+
+import java.lang.foreign.MemorySegment;
+
+/// The C structs that more than one family takes.
+final class Structs {
+    private Structs() {
+    }
+
+    static MemorySegment linear(Call call, LinearWeight linear) {
+        if (linear == null) {
+            return MemorySegment.NULL;
+        }
+        MemorySegment struct = call.options(nf4j_linear.sizeof());
+        switch (linear) {
+            case LinearWeight.Dense(Tensor weight, Tensor bias) -> nf4j_linear.dense(struct, call.input(weight));
+            case LinearWeight.Nf4(var weight, Tensor bias) -> nf4j_linear.nf4(struct, call.weight(weight));
+        }
+        nf4j_linear.bias(struct, call.input(linear.bias()));
+        return struct;
+    }
+
+    static MemorySegment lora(Call call, LoraWeights lora) {
+        if (lora == null) {
+            return MemorySegment.NULL;
+        }
+        MemorySegment struct = call.options(nf4j_lora.sizeof());
+        nf4j_lora.rank_stabilized(struct, lora.rankStabilized() ? 1 : 0);
+        nf4j_lora.alpha(struct, lora.alpha());
+        nf4j_lora.dropout(struct, lora.dropout());
+        nf4j_lora.seed(struct, lora.seed());
+        nf4j_lora.a(struct, call.input(lora.a()));
+        nf4j_lora.b(struct, call.input(lora.b()));
+        return struct;
+    }
+}
