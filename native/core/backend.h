@@ -1,7 +1,9 @@
 // What a backend is to the rest of the library: a table of functions behind nf4j.h.
 //
-// core/ checks every argument of a public function once and then calls the table of the stream's backend, so a backend never
-// sees a null pointer, a wrong shape, an unknown enum or an overflowing size. Operations have the signatures of nf4j.h.
+// core/ checks every argument of a public function once and then calls the table of the stream's backend, so a backend
+// never sees a null pointer, a wrong shape, an unknown enum or an overflowing size, nor, where device memory is ordinary
+// memory, an id, a label or an offset out of range. It returns by itself where there is nothing to do because there are
+// no tokens (m = 0). Operations have the signatures of nf4j.h.
 #pragma once
 
 #include "nf4j.h"
@@ -27,7 +29,7 @@ struct nf4j_device {
 
 struct nf4j_stream {
     nf4j_device *device;
-    char *workspace;  // 64-byte aligned device memory
+    char *workspace;  // 64-byte aligned device memory, core/'s from before stream_create until after stream_destroy
     int64_t workspace_bytes;
     void *native_stream;
     void *impl;  // the backend's own state
@@ -39,7 +41,7 @@ struct Backend {
     int32_t id;  // nf4j_backend
     const char *name;
 
-    // Fills device->info and device->impl; returns a status.
+    // Fills what device->info says of threads, isa, host_accessible and name, and device->impl; returns a status.
     int32_t (*open)(const nf4j_device_options *options, nf4j_device *device);
     void (*close)(nf4j_device *device);
     // Fills total_memory and free_memory.
@@ -51,8 +53,8 @@ struct Backend {
     int32_t (*stream_synchronize)(nf4j_stream *stream);
     int32_t (*alloc)(nf4j_device *device, int64_t bytes, void **data);
     int32_t (*free)(nf4j_device *device, void *data);
-    int32_t (*explain)(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, int64_t k, int32_t dtype, char *text,
-                       int64_t capacity);
+    int32_t (*explain)(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, int64_t k, int32_t dtype,
+                       char *text, int64_t capacity);
     int64_t (*nf4_weight_bytes)(int64_t rows, int64_t cols, int64_t block_size, int32_t double_quant);
 
     decltype(&nf4j_memory_copy) memory_copy;
@@ -84,9 +86,19 @@ struct Backend {
     decltype(&nf4j_optim_adamw) optim_adamw;
 };
 
+// What a backend that is a library of its own gets from libnf4j.
+struct CoreServices {
+    int64_t table_size;  // sizeof(Backend): the library returns null when it was built with another
+    decltype(&nf4j::fail) fail;
+};
+
+// The one symbol that such a library exports, as "nf4j_backend_entry".
+using BackendEntry = const Backend *(*)(const CoreServices *services);
+
 // The backends of libnf4j itself.
 const Backend *reference_backend();
-// The cpu backend's table for one instruction set (nf4j_isa), or null where this build or machine lacks it.
+// The cpu backend's table for one instruction set (nf4j_isa; AUTO is the best one), or null where this build or machine
+// lacks it.
 const Backend *cpu_backend(int32_t isa);
 
 }  // namespace nf4j

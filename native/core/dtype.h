@@ -1,7 +1,7 @@
 // The element types of nf4j.h on the host: sizes, names, and conversions that round to nearest, ties to even.
 //
-// What headers of core/ define is static or always inlined: files that are compiled once for each instruction set include them,
-// and the linker must not pick one of those copies for all.
+// What headers of core/ define is static or always inlined: files that are compiled once for each instruction set
+// include them, and the linker must not pick one of those copies for all.
 #pragma once
 
 #include "nf4j.h"
@@ -64,7 +64,8 @@ static inline f16 to_f16(float value) {
     const uint32_t magnitude = bits & 0x7fffffffu;
     if (magnitude > 0x7f800000u) return {static_cast<uint16_t>(sign | 0x7e00u | (magnitude >> 13 & 0x1ffu))};
     if (magnitude >= 0x477ff000u) return {static_cast<uint16_t>(sign | 0x7c00u)};  // >= 65520 rounds to infinity
-    if (magnitude < 0x38800000u) {  // below 2^-14: adding 0.5 leaves the multiple of 2^-24 in the low bits, rounded to even
+    if (magnitude <
+        0x38800000u) {  // below 2^-14: adding 0.5 leaves the multiple of 2^-24 in the low bits, rounded to even
         return {static_cast<uint16_t>(sign | (bits_of(float_of(magnitude) + 0.5f) - 0x3f000000u))};
     }
     return {static_cast<uint16_t>(sign | ((magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1u)) >> 13))};

@@ -27,7 +27,8 @@ struct Nf4Layout {
     int64_t blocks;
     int64_t nested_blocks;
 
-    [[gnu::always_inline]] Nf4Layout(int64_t rows, int64_t cols, int64_t block_size, bool double_quant, int64_t code_bytes) {
+    [[gnu::always_inline]] Nf4Layout(int64_t rows, int64_t cols, int64_t block_size, bool double_quant,
+                                     int64_t code_bytes) {
         blocks = (rows * cols + block_size - 1) / block_size;
         nested_blocks = double_quant ? (blocks + nested_block_size - 1) / nested_block_size : 0;
         bytes = 0;
@@ -39,7 +40,7 @@ struct Nf4Layout {
         codes = section(code_bytes);
     }
 
-  private:
+private:
     [[gnu::always_inline]] int64_t section(int64_t size) {
         const int64_t offset = bytes;
         bytes += (size + 63) / 64 * 64;
@@ -66,7 +67,9 @@ struct Nf4Blob {
         : rows(weight.rows), cols(weight.cols), block_size(weight.block_size) {
         const bool nested = weight.double_quant != 0;
         const Nf4Layout layout(rows, cols, block_size, nested, code_bytes);
-        const auto at = [&](int64_t offset) { return reinterpret_cast<float *>(static_cast<char *>(weight.data) + offset); };
+        const auto at = [&](int64_t offset) {
+            return reinterpret_cast<float *>(static_cast<char *>(weight.data) + offset);
+        };
         blocks = layout.blocks;
         nested_blocks = layout.nested_blocks;
         quant_map = at(layout.quant_map);

@@ -12,7 +12,8 @@ constexpr int64_t lanes = 8;
 constexpr int64_t rows = 4;
 constexpr int64_t columns = lanes * rows;
 
-// Sums of each of the 32 columns of values [count, 32] in torch's cascade: every `step` rows a partial sum moves up a level.
+// Sums of each of the 32 columns of values [count, 32] in torch's cascade: every `step` rows a partial sum moves up a
+// level.
 void cascade_columns(const float *values, int64_t count, float *sums) {
     constexpr int levels = 4;
     int ceil_log2 = 0;
@@ -35,7 +36,8 @@ void cascade_columns(const float *values, int64_t count, float *sums) {
     }
 }
 
-// torch.mean of a vector on one thread. The offset of double quantization depends on this order of summation in its last bit.
+// torch.mean of a vector on one thread. The offset of double quantization depends on this order of summation in its
+// last bit.
 float torch_mean(const float *values, int64_t n) {
     const int64_t vectors = n / lanes;
     const int64_t grouped = vectors / rows * columns;

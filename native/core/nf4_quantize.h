@@ -9,12 +9,14 @@
 
 namespace nf4j {
 
-// The scale of one block, from the largest magnitude in it. Whole blocks are multiplied by its reciprocal; a last block that is
-// shorter is divided by it, and keeps a scale of at least 1e-38.
+// The scale of one block, from the largest magnitude in it. Whole blocks are multiplied by its reciprocal; a last block
+// that is shorter is divided by it, and keeps a scale of at least 1e-38.
 class Nf4Scale {
-  public:
+public:
     [[gnu::always_inline]] Nf4Scale(float largest, bool whole)
-        : absmax(whole ? largest : largest < least ? least : largest),
+        : absmax(whole             ? largest
+                 : largest < least ? least
+                                   : largest),
           whole_(whole),
           reciprocal_(1.0f / (largest < least ? least : largest)) {}
 
@@ -22,7 +24,7 @@ class Nf4Scale {
 
     float absmax;  // what is stored
 
-  private:
+private:
     static constexpr float least = 1e-38f;
     bool whole_;
     float reciprocal_;

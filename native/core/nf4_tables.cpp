@@ -4,8 +4,8 @@
 
 namespace nf4j {
 
-// Quantiles of a normal distribution, normalised to [-1, 1]. They are written out because the published formula does not
-// reproduce their last bits.
+// Quantiles of a normal distribution, normalised to [-1, 1]. They are written out because the published formula does
+// not reproduce their last bits.
 constexpr std::array<float, 16> code = {
     -1.0f,
     -0.6961928009986877f,
@@ -31,15 +31,15 @@ constexpr std::array<float, 15> midpoints() {
     return result;
 }
 
-// Element i of `count` evenly spaced values from 0.1 to 1, as torch.linspace rounds them: from the nearer end, with a fused
-// multiply-add (the product of two floats is exact in double).
+// Element i of `count` evenly spaced values from 0.1 to 1, as torch.linspace rounds them: from the nearer end, with a
+// fused multiply-add (the product of two floats is exact in double).
 constexpr float spaced(int i, int count) {
     const double step = (1.0f - 0.1f) / static_cast<float>(count - 1);
     return static_cast<float>(i < count / 2 ? 0.1f + step * i : 1.0f - step * (count - 1 - i));
 }
 
-// Dettmers et al., "8-bit optimizers via block-wise quantization" (2021): seven decades, each with twice the values of the one
-// below, which are the means of neighbours on an even grid; and 0 and 1. Ascending.
+// Dettmers et al., "8-bit optimizers via block-wise quantization" (2021): seven decades, each with twice the values of
+// the one below, which are the means of neighbours on an even grid; and 0 and 1. Ascending.
 constexpr std::array<float, 256> dynamic_map(bool with_sign) {
     constexpr float decades[7] = {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1.0f};
     std::array<float, 256> map{};

@@ -1,5 +1,6 @@
-// The dropout mask of LoRA: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), so that
-// forward, backward and recomputation draw the same mask from (seed, row, column) alone, on any backend and in any order.
+// The dropout mask of LoRA: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), so
+// that forward, backward and recomputation draw the same mask from (seed, row, column) alone, on any backend and in any
+// order.
 #pragma once
 
 #include <array>
@@ -11,8 +12,8 @@ namespace nf4j {
 static inline std::array<uint32_t, 4> philox4x32_10(uint64_t seed, uint64_t low, uint64_t high) {
     uint32_t key0 = static_cast<uint32_t>(seed);
     uint32_t key1 = static_cast<uint32_t>(seed >> 32);
-    std::array<uint32_t, 4> c = {static_cast<uint32_t>(low), static_cast<uint32_t>(low >> 32), static_cast<uint32_t>(high),
-                                 static_cast<uint32_t>(high >> 32)};
+    std::array<uint32_t, 4> c = {static_cast<uint32_t>(low), static_cast<uint32_t>(low >> 32),
+                                 static_cast<uint32_t>(high), static_cast<uint32_t>(high >> 32)};
     for (int round = 0; round < 10; round++) {
         const uint64_t product0 = uint64_t{0xd2511f53u} * c[0];
         const uint64_t product1 = uint64_t{0xcd9e8d57u} * c[2];
