@@ -1,6 +1,8 @@
 #include "core/nf4_tables.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 namespace nf4j {
 
@@ -75,6 +77,16 @@ uint8_t dynamic_encode(const std::array<float, 256> &map, float x) {
     const float to_high = map[high] - x;
     if (to_low == to_high) return high % 2 == 0 ? high : low;
     return to_low < to_high ? low : high;
+}
+
+void dynamic_quantize(const std::array<float, 256> &map, const float *values, int64_t n, uint8_t *codes,
+                      float *absmax) {
+    float largest = 0;
+    for (int64_t i = 0; i < n; i++) largest = std::max(largest, std::fabs(values[i]));
+    const bool zero = largest < std::numeric_limits<float>::min();
+    const float reciprocal = zero ? 0 : 1 / largest;
+    *absmax = zero ? 0 : largest;
+    for (int64_t i = 0; i < n; i++) codes[i] = dynamic_encode(map, values[i] * reciprocal);
 }
 
 }  // namespace nf4j

@@ -27,4 +27,7 @@ static inline uint8_t nf4_encode(float x) {
 // The code of the map's entry nearest to x; of two equally near ones the even code.
 uint8_t dynamic_encode(const std::array<float, 256> &map, float x);
 
+// One block of n values in 8 bits: value = map[code] * absmax. Values that F32 has no normal numbers for are 0.
+void dynamic_quantize(const std::array<float, 256> &map, const float *values, int64_t n, uint8_t *codes, float *absmax);
+
 }  // namespace nf4j
