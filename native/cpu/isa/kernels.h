@@ -5,10 +5,10 @@
 
 namespace nf4j::cpu::NF4J_ISA_NAME {
 
-// The whole table of this instruction set; id, name and the operations that do no arithmetic come from native/cpu/device.h.
+// This instruction set's table; what does no arithmetic comes from cpu/device.h.
 const Backend *table();
 
-// nf4.cpp, nf4_matmul.cpp
+// nf4.cpp
 int64_t nf4_weight_bytes(int64_t rows, int64_t cols, int64_t block_size, int32_t double_quant);
 decltype(nf4j_nf4_quantize) nf4_quantize;
 decltype(nf4j_nf4_dequantize) nf4_dequantize;

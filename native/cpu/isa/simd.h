@@ -135,20 +135,18 @@ inline __m256i first(int64_t n) {
 inline Vec load(const float *p, int64_t n) { return {_mm256_maskload_ps(p, first(n))}; }
 inline void store(float *p, Vec a, int64_t n) { _mm256_maskstore_ps(p, first(n), a.v); }
 
-inline Vec load(const bf16 *p) {
-    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i *>(p));
-    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16))};
-}
-inline void store(bf16 *p, Vec a) {
+inline Vec from_bf16_bits(__m128i bits) { return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16))}; }
+inline __m128i to_bf16_bits(Vec a) {
     const __m256i bits = _mm256_castps_si256(a.v);
     const __m256i lowest = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
     const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), lowest);
     const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
     const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q));
     const __m256i high = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, nan), 16);
-    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(high, high), 0x08);
-    _mm_storeu_si128(reinterpret_cast<__m128i *>(p), _mm256_castsi256_si128(packed));
+    return _mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi32(high, high), 0x08));
 }
+inline Vec load(const bf16 *p) { return from_bf16_bits(_mm_loadu_si128(reinterpret_cast<const __m128i *>(p))); }
+inline void store(bf16 *p, Vec a) { _mm_storeu_si128(reinterpret_cast<__m128i *>(p), to_bf16_bits(a)); }
 inline Vec load(const f16 *p) { return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(p)))}; }
 inline void store(f16 *p, Vec a) {
     _mm_storeu_si128(reinterpret_cast<__m128i *>(p), _mm256_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -228,6 +226,10 @@ inline Vec load(const f16 *p) { return {Float4{to_f32(p[0]), to_f32(p[1]), to_f3
 inline void store(bf16 *p, Vec a) {
     for (int i = 0; i < 4; i++) p[i] = to_bf16(a.v[i]);
 }
+inline Vec rounded_to_bf16(Vec a) {
+    for (int i = 0; i < 4; i++) a.v[i] = to_f32(to_bf16(a.v[i]));
+    return a;
+}
 inline void store(f16 *p, Vec a) {
     for (int i = 0; i < 4; i++) p[i] = to_f16(a.v[i]);
 }
@@ -249,6 +251,38 @@ inline void store(T *p, Vec a, int64_t n) {
     std::memcpy(p, values, static_cast<size_t>(n) * sizeof(T));
 }
 #endif
+
+#if defined(__AVX2__)
+inline Vec rounded_to_bf16(Vec a) { return from_bf16_bits(to_bf16_bits(a)); }
+#endif
+
+// Products of BF16 pairs: each lane holds two BF16, the first in its low half.
+#if defined(__AVX512BF16__)
+constexpr bool has_bf16_pairs = true;
+inline Vec dot_pairs(Vec a, Vec b, Vec sum) {
+    return {_mm512_dpbf16_ps(sum.v, reinterpret_cast<__m512bh>(a.v), reinterpret_cast<__m512bh>(b.v))};
+}
+// Lane i becomes the pair (first[i], second[i]), rounded.
+inline Vec pair_up(Vec first, Vec second) {
+    const __m512i halves = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second.v, first.v));
+    const __m512i order = _mm512_set_epi32(0x1f000f, 0x1e000e, 0x1d000d, 0x1c000c, 0x1b000b, 0x1a000a, 0x190009, 0x180008,
+                                           0x170007, 0x160006, 0x150005, 0x140004, 0x130003, 0x120002, 0x110001, 0x100000);
+    return {_mm512_castsi512_ps(_mm512_permutexvar_epi16(order, halves))};
+}
+// Lane i becomes the pair of elements 2i and 2i + 1 of low followed by high, rounded.
+inline Vec neighbours(Vec low, Vec high) { return {reinterpret_cast<__m512>(_mm512_cvtne2ps_pbh(high.v, low.v))}; }
+#else
+constexpr bool has_bf16_pairs = false;
+inline Vec dot_pairs(Vec, Vec, Vec sum) { return sum; }
+inline Vec pair_up(Vec first, Vec) { return first; }
+inline Vec neighbours(Vec low, Vec) { return low; }
+#endif
+
+// 0, 1, 2, ...
+inline Vec lane_numbers() {
+    static constexpr float numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return load(numbers);
+}
 
 inline Vec zero() { return broadcast(0.0f); }
 

@@ -1,0 +1,220 @@
+#include "cpu/isa/gemm.h"
+
+#include "cpu/isa/dropout.h"
+#include "cpu/isa/micro_kernel.h"
+
+namespace nf4j::cpu::NF4J_ISA_NAME {
+
+namespace {
+
+int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Block of the sums that one task computes at a time: the sums and the left panels stay in L2, a right panel in L1.
+constexpr int64_t max_block_rows = 512;
+constexpr int64_t max_block_columns = 1024;
+constexpr int64_t block_steps = 256;  // words along k
+
+struct Scratch {
+    alignas(64) float sums[max_block_rows * max_block_columns];
+    alignas(64) float left[max_block_rows * block_steps];
+    alignas(64) float right[tile_columns * block_steps];
+};
+static_assert(sizeof(Scratch) <= ThreadPool::scratch_bytes, "a thread's scratch memory");
+
+// Rows and columns of c.
+struct Block {
+    int64_t row, rows, column, columns;
+};
+
+// Rows are dealt evenly to the panels: a last panel of few rows would run at a fraction of the speed.
+struct Panels {
+    int64_t rows;
+    int64_t count;
+
+    explicit Panels(int64_t rows_) : rows(rows_), count(ceil_div(rows_, tile_rows)) {}
+    int64_t begin(int64_t panel) const { return rows * panel / count; }
+    int64_t size(int64_t panel) const { return begin(panel + 1) - begin(panel); }
+};
+
+int64_t padded(int64_t columns) { return ceil_div(columns, 16) * 16; }
+int64_t tile_width(int64_t columns_left) { return columns_left <= 16 ? 16 : tile_columns; }
+
+// How c is cut into blocks, one for each task.
+struct Plan {
+    int64_t m, n;
+    int64_t m_parts, n_parts;
+
+    Plan(int64_t m_, int64_t n_, int64_t threads)
+        : m(m_), n(n_), m_parts(ceil_div(m, max_block_rows)), n_parts(ceil_div(n, max_block_columns)) {
+        const int64_t column_tiles = ceil_div(n, tile_columns), row_tiles = ceil_div(m, tile_rows);
+        // Splitting columns packs the left factor once more, splitting rows decodes the right one once more.
+        while (m_parts * n_parts < threads) {
+            if (n_parts * 4 <= column_tiles) {
+                n_parts++;
+            } else if (m_parts * 2 <= row_tiles) {
+                m_parts++;
+            } else if (n_parts < column_tiles) {
+                n_parts++;
+            } else {
+                break;
+            }
+        }
+        // Few tasks must divide evenly.
+        if (m_parts * n_parts < 4 * threads) {
+            int64_t even = n_parts;
+            while (m_parts * even % threads != 0) even++;
+            if (even <= column_tiles) n_parts = even;
+        }
+    }
+
+    int64_t tasks() const { return m_parts * n_parts; }
+
+    Block block(int64_t task) const {
+        const int64_t i = task % m_parts, j = task / m_parts, column_tiles = ceil_div(n, tile_columns);
+        const int64_t row = m * i / m_parts, column = column_tiles * j / n_parts * tile_columns;
+        return {row, m * (i + 1) / m_parts - row, column, min(n, column_tiles * (j + 1) / n_parts * tile_columns) - column};
+    }
+};
+
+// Sums of a block are stored tile by tile: first a panel's tiles, then the next panel's.
+template <class F>
+void for_each_tile_row(const Block &block, float *sums, F f) {
+    const Panels panels(block.rows);
+    const int64_t stride = padded(block.columns);
+    for (int64_t panel = 0; panel < panels.count; panel++) {
+        const int64_t first = panels.begin(panel), rows = panels.size(panel);
+        for (int64_t column = 0; column < block.columns; column += tile_columns) {
+            const int64_t width = tile_width(block.columns - column);
+            float *tile = sums + first * stride + column * rows;
+            for (int64_t r = 0; r < rows; r++) {
+                f(block.row + first + r, block.column + column, min(width, block.columns - column), tile + r * width);
+            }
+        }
+    }
+}
+
+void add_segment(const Segment &segment, const Block &block, bool fresh, Scratch &scratch) {
+    const Panels panels(block.rows);
+    const int64_t stride = padded(block.columns);
+    const bool pairs = segment.words == Words::bf16_pairs;
+    const int64_t k_step = block_steps * (pairs ? 2 : 1);
+    // Rounding concerns the right factor.
+    const Words left_words = pairs ? Words::bf16_pairs : Words::f32;
+    for (int64_t k = 0; k < segment.k; k += k_step) {
+        const int64_t count = min(k_step, segment.k - k);
+        const int64_t steps = pairs ? (count + 1) / 2 : count;
+        for (int64_t panel = 0; panel < panels.count; panel++) {
+            const int64_t first = panels.begin(panel);
+            pack(segment.left, left_words, k, count, block.row + first, panels.size(panel), scratch.left + first * steps);
+        }
+        for (int64_t column = 0; column < block.columns; column += tile_columns) {
+            const int64_t width = tile_width(block.columns - column);
+            pack(segment.right, segment.words, k, count, block.column + column, width, scratch.right);
+            for (int64_t panel = 0; panel < panels.count; panel++) {
+                const int64_t first = panels.begin(panel), rows = panels.size(panel);
+                micro_kernel(rows, width, pairs)(steps, scratch.left + first * steps, scratch.right,
+                                                 scratch.sums + first * stride + column * rows, fresh && k == 0);
+            }
+        }
+    }
+}
+
+void apply_dropout(const Dropout &dropout, const Block &block, float *sums) {
+    for_each_tile_row(block, sums, [&](int64_t row, int64_t column, int64_t count, float *values) {
+        float factors[64];
+        dropout_factors(dropout, row, column, count, factors);
+        for (int64_t j = 0; j < count; j++) values[j] *= factors[j];
+    });
+}
+
+template <class T>
+void write(const Product &p, const Block &block, float *sums) {
+    const nf4j_tensor &c = *p.c;
+    const Vec alpha = broadcast(p.alpha), beta = broadcast(p.beta);
+    for_each_tile_row(block, sums, [&](int64_t row, int64_t column, int64_t count, const float *values) {
+        for (int64_t j = 0; j < count; j += lanes) {
+            const int64_t n = min(lanes, count - j);
+            T *out = static_cast<T *>(c.data) + row * c.ld + column + j;
+            Vec value = load(values + j) * alpha;
+            if (p.beta != 0) value = fma(beta, load(out, n), value);
+            if (p.bias && p.bias->dtype == NF4J_F32) {
+                value = value + load(static_cast<const float *>(p.bias->data) + column + j, n);
+            } else if (p.bias) {
+                value = value + load(static_cast<const bf16 *>(p.bias->data) + column + j, n);
+            }
+            store(out, value, n);
+        }
+    });
+}
+
+void compute(const Product &p, const Block &block, Scratch &scratch) {
+    bool fresh = true;
+    for (int i = 0; i < p.count; i++) {
+        if (p.segments[i].k > 0) {
+            add_segment(p.segments[i], block, fresh, scratch);
+            fresh = false;
+        }
+        if (i == 0 && p.dropout_after_first) apply_dropout(*p.dropout_after_first, block, scratch.sums);
+    }
+    if (fresh) std::memset(scratch.sums, 0, static_cast<size_t>(block.rows * padded(block.columns)) * sizeof(float));
+    (p.c->dtype == NF4J_F32 ? write<float> : write<bf16>)(p, block, scratch.sums);
+}
+
+}  // namespace
+
+Words words_for(int32_t dtype) {
+    if (dtype == NF4J_F32) return Words::f32;
+    return has_bf16_pairs ? Words::bf16_pairs : Words::f32_of_bf16;
+}
+
+Product product(const Segment &segment, const nf4j_tensor *c) {
+    Product p = {};
+    p.segments[0] = segment;
+    p.count = 1;
+    p.alpha = 1;
+    p.c = c;
+    return p;
+}
+
+Operand rows_of(const nf4j_tensor &matrix) {
+    Operand o;
+    o.data = matrix.data;
+    o.dtype = matrix.dtype;
+    o.ld = matrix.ld;
+    o.outer = matrix.rows;
+    return o;
+}
+
+Operand columns_of(const nf4j_tensor &matrix) {
+    Operand o = rows_of(matrix);
+    o.outer = matrix.cols;
+    o.k_contiguous = false;
+    return o;
+}
+
+Operand rows_of(const nf4j_nf4_weight &weight) {
+    Operand o;
+    o.nf4 = &weight;
+    o.outer = weight.rows;
+    return o;
+}
+
+Operand columns_of(const nf4j_nf4_weight &weight) {
+    Operand o = rows_of(weight);
+    o.outer = weight.cols;
+    o.k_contiguous = false;
+    return o;
+}
+
+Operand rows_of(const nf4j_linear &layer) { return layer.nf4 ? rows_of(*layer.nf4) : rows_of(*layer.dense); }
+Operand columns_of(const nf4j_linear &layer) { return layer.nf4 ? columns_of(*layer.nf4) : columns_of(*layer.dense); }
+
+void multiply(ThreadPool &pool, const Product &p) {
+    const Plan plan(p.c->rows, p.c->cols, pool.threads());
+    pool.parallel_for(plan.tasks(), [&](int64_t task, int thread) {
+        compute(p, plan.block(task), *reinterpret_cast<Scratch *>(pool.scratch(thread)));
+    });
+}
+
+}  // namespace nf4j::cpu::NF4J_ISA_NAME
