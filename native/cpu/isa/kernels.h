@@ -27,4 +27,35 @@ decltype(nf4j_lora_backward) lora_backward;
 // loss.cpp
 decltype(nf4j_loss_linear_cross_entropy) loss_linear_cross_entropy;
 
+// memory.cpp
+decltype(nf4j_memory_copy) memory_copy;
+decltype(nf4j_memory_fill) memory_fill;
+decltype(nf4j_memory_cast) memory_cast;
+decltype(nf4j_memory_add) memory_add;
+
+// norm.cpp
+decltype(nf4j_norm_forward) norm_forward;
+decltype(nf4j_norm_backward) norm_backward;
+
+// rope.cpp
+decltype(nf4j_rope_table) rope_table;
+decltype(nf4j_rope_forward) rope_forward;
+decltype(nf4j_rope_backward) rope_backward;
+
+// attention.cpp
+decltype(nf4j_attention_forward) attention_forward;
+decltype(nf4j_attention_backward) attention_backward;
+
+// mlp.cpp
+decltype(nf4j_mlp_swiglu_forward) mlp_swiglu_forward;
+decltype(nf4j_mlp_swiglu_backward) mlp_swiglu_backward;
+
+// embedding.cpp
+decltype(nf4j_embedding_forward) embedding_forward;
+decltype(nf4j_embedding_backward) embedding_backward;
+
+// optim.cpp
+decltype(nf4j_optim_global_norm) optim_global_norm;
+decltype(nf4j_optim_adamw) optim_adamw;
+
 }  // namespace nf4j::cpu::NF4J_ISA_NAME
