@@ -28,6 +28,7 @@ import java.util.stream.Stream;
 /// The committed bindings against the library that was built: layouts, symbols, constants.
 class AbiTest {
     private static final Path SYMBOLS = Path.of("bindings", "symbols.txt");
+    private static final Set<String> OPAQUE = Set.of("nf4j_device", "nf4j_stream");
 
     @Test
     void everyStructHasTheLayoutThatTheLibraryReports() throws Exception {
@@ -35,6 +36,9 @@ class AbiTest {
         Set<String> reported = Nf4jH.nf4j_abi_layout().getString(0).lines().collect(Collectors.toCollection(TreeSet::new));
         Set<String> bound = new TreeSet<>();
         for (String struct : symbols("--include-struct")) {
+            if (OPAQUE.contains(struct)) {
+                continue;
+            }
             GroupLayout layout = (GroupLayout) Class.forName("io.github.nf4j.bindings." + struct).getMethod("layout").invoke(null);
             bound.add(struct + " " + layout.byteSize());
             for (MemoryLayout field : layout.memberLayouts()) {

@@ -1,0 +1,171 @@
+package io.github.nf4j;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.nf4j.op.DenseOps;
+import io.github.nf4j.op.MemoryOps;
+import io.github.nf4j.op.Nf4Ops;
+
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.CompletableFuture;
+
+/// Closing and using devices, streams and memory in every wrong order.
+class LifetimeTest {
+    private static final Backend BACKEND = Backend.REFERENCE;
+
+    private static String refused(Executable action) {
+        return assertThrows(IllegalStateException.class, action).getMessage();
+    }
+
+    @Test
+    void closingTwiceDoesNothing() {
+        Device device = Device.open(BACKEND);
+        Stream stream = device.newStream();
+        Memory memory = Memory.allocate(device, 100);
+        Tensor tensor = Tensor.allocate(device, DType.F32, 2, 3);
+        Nf4Weight weight = Nf4Weight.allocate(device, 8, 64, 64, true);
+        for (AutoCloseable closeable : new AutoCloseable[] {weight, tensor, memory, stream, device}) {
+            for (int i = 0; i < 2; i++) {
+                try {
+                    closeable.close();
+                } catch (Exception e) {
+                    throw new AssertionError(closeable.toString(), e);
+                }
+            }
+        }
+    }
+
+    @Test
+    void nothingIsUsedOnceClosed() {
+        try (Device device = Device.open(BACKEND); Stream stream = device.newStream();
+                Tensor kept = Tensor.allocate(device, DType.F32, 2, 3)) {
+            Tensor closed = Tensor.allocate(device, DType.F32, 2, 3);
+            Tensor view = closed.rows(0, 2);
+            closed.close();
+            assertEquals("memory of 24 bytes on device reference is closed",
+                    refused(() -> MemoryOps.fill(stream, 1, closed)));
+            refused(() -> MemoryOps.copy(stream, kept, view));
+            refused(() -> view.getFloat(0, 0));
+            Nf4Weight weight = Nf4Weight.quantize(stream, filled(stream, kept), 32, false);
+            weight.close();
+            refused(() -> Nf4Ops.dequantize(stream, weight, 0, kept));
+            Stream closedStream = device.newStream();
+            closedStream.close();
+            assertEquals("stream of device reference is closed", refused(closedStream::synchronize));
+            refused(() -> MemoryOps.fill(closedStream, 1, kept));
+            MemoryOps.fill(stream, 2, kept);  // what failed let go of everything else
+            assertEquals(2, kept.getFloat(1, 2));
+        }
+    }
+
+    private static Tensor filled(Stream stream, Tensor tensor) {
+        MemoryOps.fill(stream, 1, tensor);
+        return tensor;
+    }
+
+    @Test
+    void aDeviceOutlivesWhatWasMadeFromIt() {
+        Device device = Device.open(BACKEND);
+        Stream stream = device.newStream();
+        Tensor tensor = Tensor.allocate(device, DType.F32, 2, 3);
+        String message = refused(device::close);
+        assertTrue(message.startsWith("device reference cannot be closed: it is in use 2 times; first close what was made"), message);
+        MemoryOps.fill(stream, 1, tensor);
+        stream.close();
+        refused(device::close);
+        tensor.close();
+        device.close();
+        assertEquals("device reference is closed", refused(device::info));
+        refused(device::newStream);
+        refused(() -> Tensor.allocate(device, DType.F32, 2, 3));
+        refused(() -> Nf4Weight.bytes(device, 2, 64, 64, false));
+    }
+
+    @Test
+    void closingAViewLeavesTheMemoryAlone() {
+        try (Device device = Device.open(BACKEND); Memory memory = Memory.allocate(device, 64)) {
+            Tensor tensor = Tensor.of(memory, 16, DType.F32, 3, 4);
+            tensor.close();
+            tensor.rows(1, 1).close();
+            tensor.copyFrom(new float[12]);
+            assertThrows(IllegalArgumentException.class, () -> Tensor.of(memory, 20, DType.F32, 3, 4));
+            assertThrows(IllegalArgumentException.class, () -> Tensor.of(memory, 2, DType.F32, 1, 1));
+            assertThrows(IllegalArgumentException.class, () -> Tensor.of(memory, -4, DType.F32, 1, 1));
+        }
+    }
+
+    @Test
+    void nothingIsClosedUnderARunningCall() throws Exception {
+        int n = 500;  // long enough in the reference backend for the other thread to come in between
+        try (Device device = Device.open(BACKEND); Stream stream = device.newStream(); Stream other = device.newStream()) {
+            Tensor a = filled(other, Tensor.allocate(device, DType.F32, n, n));
+            Tensor c = Tensor.allocate(device, DType.F32, n, n);
+            boolean seen = false;
+            for (int attempt = 0; attempt < 20 && !seen; attempt++) {
+                CompletableFuture<Void> call = CompletableFuture.runAsync(
+                        () -> DenseOps.matmul(stream, false, true, 1, 0, a, a, null, c));
+                while (!call.isDone() && !seen) {
+                    try {
+                        stream.synchronize();
+                    } catch (IllegalStateException inUse) {
+                        seen = true;
+                        assertTrue(inUse.getMessage().contains("give each thread a stream of its own"), inUse.getMessage());
+                        String message = refused(a::close);
+                        assertTrue(message.contains("cannot be closed: it is in use 2 times"), message);
+                        refused(stream::close);
+                        assertFalse(call.isDone(), "the call was over before the checks");
+                    }
+                }
+                call.get();
+            }
+            assertTrue(seen, "the call was never seen running");
+            assertEquals(n, c.getFloat(n - 1, 0));
+            a.close();
+            c.close();
+        }
+    }
+
+    @Test
+    void hostMemoryMustBeOpenAndReachable() throws Exception {
+        try (Device device = Device.open(BACKEND); Stream stream = device.newStream()) {
+            Arena arena = Arena.ofConfined();
+            Tensor tensor = Tensor.ofHost(arena.allocate(ValueLayout.JAVA_FLOAT, 6), DType.F32, 1, 6);
+            String confined = CompletableFuture.supplyAsync(() -> refused(() -> MemoryOps.fill(stream, 1, tensor))).get();
+            assertTrue(confined.contains("confined to another thread"), confined);
+            arena.close();
+            String closed = refused(() -> MemoryOps.fill(stream, 1, tensor));
+            assertTrue(closed.contains("arena that is closed"), closed);
+        }
+    }
+
+    @Test
+    void readOnlyMemoryIsNoOutput() throws Exception {
+        Path file = Files.createTempFile("nf4j", ".bin");
+        try (Device device = Device.open(BACKEND); Stream stream = device.newStream(); Arena arena = Arena.ofConfined()) {
+            Files.write(file, new byte[24]);
+            MemorySegment mapped;
+            try (FileChannel channel = FileChannel.open(file)) {
+                mapped = channel.map(FileChannel.MapMode.READ_ONLY, 0, 24, arena);
+            }
+            Tensor constant = Tensor.ofHost(mapped, DType.F32, 2, 3);
+            Tensor copy = Tensor.ofHost(arena.allocate(24, 4), DType.F32, 2, 3);
+            MemoryOps.copy(stream, constant, copy);
+            String message = assertThrows(IllegalArgumentException.class,
+                    () -> MemoryOps.copy(stream, copy, constant)).getMessage();
+            assertTrue(message.contains("read-only"), message);
+        } finally {
+            Files.delete(file);
+        }
+    }
+}
