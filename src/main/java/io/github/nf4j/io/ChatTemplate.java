@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -93,7 +94,10 @@ public final class ChatTemplate {
     public String render(List<ChatMessage> messages, boolean addGenerationPrompt) {
         List<Map<String, Object>> turns = new ArrayList<>();
         for (ChatMessage message : messages) {
-            turns.add(Map.of("role", message.role(), "content", message.content()));
+            Map<String, Object> turn = new LinkedHashMap<>(); // some templates print it, in this order
+            turn.put("role", message.role());
+            turn.put("content", message.content());
+            turns.add(turn);
         }
         Map<String, Object> variables = new HashMap<>(specialTokens.texts());
         variables.put("messages", turns);

@@ -6,6 +6,7 @@ import com.hubspot.jinjava.LegacyOverrides;
 import com.hubspot.jinjava.el.JinjavaInterpreterResolver;
 import com.hubspot.jinjava.interpret.JinjavaInterpreter;
 import com.hubspot.jinjava.interpret.TemplateError;
+import com.hubspot.jinjava.lib.exptest.ExpTest;
 import com.hubspot.jinjava.lib.filter.Filter;
 import com.hubspot.jinjava.lib.fn.ELFunctionDefinition;
 import com.hubspot.jinjava.lib.tag.Tag;
@@ -30,13 +31,17 @@ final class ChatTemplateDialect {
         Jinjava jinja = new Jinjava(JinjavaConfig.newBuilder()
                 .withTrimBlocks(true)
                 .withLstripBlocks(true)
-                .withLegacyOverrides(LegacyOverrides.ALL)
+                .withLegacyOverrides(LegacyOverrides.Builder.from(LegacyOverrides.ALL)
+                        .withWhitespaceRequiredWithinTokens(false).build())
                 // off, or braces in a message would be run as a template
                 .withNestedInterpretationEnabled(false)
                 .withElResolver(resolver)
                 .build());
         jinja.getGlobalContext().registerFilter(new ToJson());
+        jinja.getGlobalContext().registerFilter(new Trim());
         jinja.getGlobalContext().registerTag(new GenerationTag());
+        jinja.getGlobalContext().registerTag(new FilteredForTag());
+        jinja.getGlobalContext().registerExpTest(new IsIterable());
         for (ELFunctionDefinition function : List.of(
                 new ELFunctionDefinition("", "raise_exception", ChatTemplateDialect.class, "raiseException", String.class),
                 new ELFunctionDefinition("", "strftime_now", ChatTemplateDialect.class, "strftimeNow", String.class))) {
@@ -96,6 +101,32 @@ final class ChatTemplateDialect {
         @Override
         public Object filter(Object value, JinjavaInterpreter interpreter, String... arguments) {
             return PythonFormats.json(value, -1);
+        }
+    }
+
+    /// Python's `str.strip`, which knows more white space than Jinjava's filter.
+    private static final class Trim implements Filter {
+        @Override
+        public String getName() {
+            return "trim";
+        }
+
+        @Override
+        public Object filter(Object value, JinjavaInterpreter interpreter, String... arguments) {
+            return value == null ? null : PythonMethods.strip(value.toString(), arguments.length == 0 ? null : arguments[0]);
+        }
+    }
+
+    /// In Python a string is iterable, too.
+    private static final class IsIterable implements ExpTest {
+        @Override
+        public String getName() {
+            return "iterable";
+        }
+
+        @Override
+        public boolean evaluate(Object value, JinjavaInterpreter interpreter, Object... arguments) {
+            return value instanceof CharSequence || value instanceof Iterable || value instanceof Map;
         }
     }
 

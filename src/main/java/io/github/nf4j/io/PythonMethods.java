@@ -25,7 +25,7 @@ final class PythonMethods extends ELResolver {
     /// Null if there is no such method.
     private static Object call(String s, String method, Object[] arguments) {
         return switch (method) {
-            case "strip" -> lstrip(rstrip(s, set(arguments)), set(arguments));
+            case "strip" -> strip(s, set(arguments));
             case "lstrip" -> lstrip(s, set(arguments));
             case "rstrip" -> rstrip(s, set(arguments));
             case "startswith" -> s.startsWith(text(arguments, 0));
@@ -52,6 +52,11 @@ final class PythonMethods extends ELResolver {
     /// The characters to strip; null is white space.
     private static String set(Object[] arguments) {
         return arguments.length == 0 || arguments[0] == null ? null : arguments[0].toString();
+    }
+
+    /// @param set the characters to strip; null is white space
+    static String strip(String s, String set) {
+        return lstrip(rstrip(s, set), set);
     }
 
     private static boolean stripped(int c, String set) {
@@ -93,9 +98,21 @@ final class PythonMethods extends ELResolver {
         return Arrays.asList(s.split(Pattern.quote(text(arguments, 0)), limit <= 0 ? -1 : limit));
     }
 
+    /// `s[i]`, from the end if `i` is negative.
     @Override
     public Object getValue(ELContext context, Object base, Object property) {
-        return null;
+        // Jinjava hands the index over as text
+        if (!(base instanceof CharSequence text) || !property.toString().matches("-?\\d{1,9}")) {
+            return null;
+        }
+        int index = Integer.parseInt(property.toString());
+        int length = Character.codePointCount(text, 0, text.length());
+        int position = index < 0 ? length + index : index;
+        if (position < 0 || position >= length) {
+            return null; // undefined, as in Jinja
+        }
+        context.setPropertyResolved(true);
+        return Character.toString(text.codePoints().skip(position).findFirst().orElseThrow());
     }
 
     @Override
