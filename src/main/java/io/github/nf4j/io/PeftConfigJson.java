@@ -1,10 +1,6 @@
 package io.github.nf4j.io;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.core.util.DefaultIndenter;
-import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.github.nf4j.io.PeftConfig.Modules;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -144,13 +140,7 @@ final class PeftConfigJson {
         if (!config.layersPattern().isEmpty()) {
             keys.put("layers_pattern", config.layersPattern());
         }
-        DefaultIndenter lines = new DefaultIndenter("  ", "\n");
-        try {
-            return JsonMapper.builder().build().writer(new DefaultPrettyPrinter().withObjectIndenter(lines)
-                    .withArrayIndenter(lines)).writeValueAsString(keys) + "\n";
-        } catch (JsonProcessingException e) {
-            throw new AssertionError("strings, numbers and lists are always JSON", e);
-        }
+        return PythonFormats.json(keys, 2) + "\n";
     }
 
     private static Object plain(Modules modules) {

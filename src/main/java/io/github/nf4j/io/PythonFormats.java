@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 
-/// Text as Python's standard library formats it, where chat templates ask for it.
+/// Text as Python's standard library formats it: for chat templates, and for files that PEFT shares with us.
 final class PythonFormats {
     /// Java patterns for the directives of `strftime`.
     private static final Map<Character, String> DIRECTIVES = Map.ofEntries(
