@@ -14,4 +14,7 @@ module io.github.nf4j {
 
     exports io.github.nf4j;
     exports io.github.nf4j.op;
+    exports io.github.nf4j.autograd;
+    exports io.github.nf4j.nn;
+    exports io.github.nf4j.optim;
 }

@@ -1,0 +1,145 @@
+package io.github.nf4j.autograd;
+
+import io.github.nf4j.Stream;
+import io.github.nf4j.Tensor;
+import io.github.nf4j.op.MemoryOps;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+
+/// The operations of one forward pass whose derivatives will be asked for, and the memory of their values.
+///
+/// A tape that records keeps, for each operation that something trained had a part in, its [BackwardRule] and the values that
+/// the rule needs; [#backward] runs the rules from the last to the first and frees those values as it goes. Operations on
+/// frozen values alone are not recorded. An inference tape records nothing. Closing a tape takes all its memory back.
+public final class Tape implements AutoCloseable {
+    private final TensorPool pool;
+    private final boolean recording;
+    private final Deque<Node> nodes = new ArrayDeque<>();
+
+    private record Node(Variable output, BackwardRule rule, List<PooledTensor> saved) {
+    }
+
+    /// A kernel that writes a gradient or adds to it.
+    @FunctionalInterface
+    interface GradientKernel {
+        void run(Tensor dx, boolean accumulate);
+    }
+
+    private Tape(TensorPool pool, boolean recording) {
+        this.pool = pool;
+        this.recording = recording;
+    }
+
+    /// A tape for a forward pass that [#backward] follows.
+    ///
+    /// @param pool used by this tape alone until it is closed
+    public static Tape recording(TensorPool pool) {
+        return new Tape(pool, true);
+    }
+
+    /// A tape for a forward pass alone.
+    public static Tape inference(TensorPool pool) {
+        return new Tape(pool, false);
+    }
+
+    public Stream stream() {
+        return pool.stream();
+    }
+
+    public TensorPool pool() {
+        return pool;
+    }
+
+    public boolean isRecording() {
+        return recording;
+    }
+
+    /// A variable over memory of the caller's.
+    ///
+    /// @param requiresGrad whether backward shall leave its gradient in [Variable#gradient]
+    public Variable leaf(Tensor value, boolean requiresGrad) {
+        // held a second time for the owner of the memory: nothing works in place on it
+        return new Variable(new PooledTensor(value, () -> { }).hold(), requiresGrad && recording);
+    }
+
+    /// The variable of an operation on frozen values.
+    Variable constant(PooledTensor value) {
+        return new Variable(value, false);
+    }
+
+    /// The variable of a recorded operation.
+    ///
+    /// @param saved the values that the rule reads; held until it has run
+    Variable recorded(PooledTensor value, BackwardRule rule, PooledTensor... saved) {
+        Variable output = new Variable(value, true);
+        for (PooledTensor tensor : saved) {
+            tensor.hold();
+        }
+        nodes.push(new Node(output, rule, List.of(saved)));
+        return output;
+    }
+
+    /// Runs the rules from the last operation to the first.
+    public void backward() {
+        while (!nodes.isEmpty()) {
+            Node node = nodes.pop();
+            PooledTensor dy = node.output.pooledGradient();
+            if (dy != null) {
+                node.output.setGradient(null);
+                node.rule.apply(dy);
+                dy.release();
+            }
+            node.saved.forEach(PooledTensor::release);
+        }
+    }
+
+    /// An uninitialised tensor with the shape and type of `form`.
+    PooledTensor takeLike(Tensor form) {
+        return pool.take(form.dtype(), form.rows(), form.cols());
+    }
+
+    /// Where a kernel that works in place may put its output: `tensor` itself, held once more, if its one holder is about to
+    /// drop it; else new memory of the same form.
+    PooledTensor inPlaceOf(PooledTensor tensor) {
+        return tensor.heldOnce() ? tensor.hold() : takeLike(tensor.tensor());
+    }
+
+    /// Lets a kernel write the gradient of `x`, or add to it where there is one.
+    void addGradient(Variable x, GradientKernel kernel) {
+        PooledTensor gradient = x.pooledGradient();
+        if (gradient == null) {
+            gradient = takeLike(x.form());
+            kernel.run(gradient.tensor(), false);
+            x.setGradient(gradient);
+            return;
+        }
+        if (!gradient.heldOnce()) {
+            PooledTensor copy = takeLike(x.form());
+            MemoryOps.copy(stream(), gradient.tensor(), copy.tensor());
+            gradient.release();
+            x.setGradient(copy);
+        }
+        kernel.run(x.pooledGradient().tensor(), true);
+    }
+
+    /// Makes `dx` the gradient of `x`, without a copy, or adds it to the one there is; drops it where `x` needs none. The caller's
+    /// hold on `dx` passes on.
+    void passGradient(Variable x, PooledTensor dx) {
+        if (!x.requiresGrad()) {
+            dx.release();
+        } else if (x.pooledGradient() == null) {
+            x.setGradient(dx);
+        } else {
+            addGradient(x, (sum, _) -> MemoryOps.add(stream(), sum, dx.tensor(), sum));
+            dx.release();
+        }
+    }
+
+    /// Takes back the memory of every variable of this tape.
+    @Override
+    public void close() {
+        nodes.clear();
+        pool.reset();
+    }
+}

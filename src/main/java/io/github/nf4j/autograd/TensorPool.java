@@ -1,0 +1,119 @@
+package io.github.nf4j.autograd;
+
+import io.github.nf4j.DType;
+import io.github.nf4j.Memory;
+import io.github.nf4j.Stream;
+import io.github.nf4j.Tensor;
+import java.util.ArrayList;
+import java.util.List;
+
+/// Device memory for the activations and gradients of a step, reused from step to step: a few large slabs that grow while the
+/// first steps run, and no allocation afterwards. A tensor that has gone back may be handed out again while operations that
+/// were queued before still use it, so one pool serves one stream, and one thread at a time.
+public final class TensorPool implements AutoCloseable {
+    /// Enough for the vector units of every backend and for whole memory transactions of GPUs.
+    private static final long ALIGNMENT = 256;
+    private static final long SMALLEST_SLAB = 1 << 20;
+    /// A new slab is at least the pool's size divided by this: few slabs, and little in them that is never used.
+    private static final long GROWTH_DIVISOR = 8;
+
+    private final Stream stream;
+    private final List<Slab> slabs = new ArrayList<>();
+    private long generation;
+    private long liveBytes;
+    private long peakBytes;
+
+    private record Slab(Memory memory, FreeRanges free) {
+    }
+
+    public TensorPool(Stream stream) {
+        this.stream = stream;
+    }
+
+    public Stream stream() {
+        return stream;
+    }
+
+    /// A tensor with undefined contents, held once; it goes back to the pool when its last hold is released.
+    ///
+    /// @throws io.github.nf4j.OutOfDeviceMemoryException if the pool has to grow and cannot
+    public PooledTensor take(DType dtype, long rows, long cols) {
+        long elements = Math.multiplyExact(rows, cols);
+        long bytes = Math.max(ALIGNMENT, roundUp(Math.multiplyExact(elements, (long) dtype.bytes())));
+        Slab best = null;
+        long bestFit = Long.MAX_VALUE;
+        for (Slab slab : slabs) {
+            long fit = slab.free.bestFit(bytes);
+            if (fit < bestFit) {
+                best = slab;
+                bestFit = fit;
+            }
+        }
+        if (best == null) {
+            best = grow(bytes);
+            bestFit = best.memory.bytes();
+        }
+        long offset = best.free.take(bytes, bestFit);
+        liveBytes += bytes;
+        peakBytes = Math.max(peakBytes, liveBytes);
+        Slab slab = best;
+        long taken = generation;
+        return new PooledTensor(Tensor.of(slab.memory, offset, dtype, rows, cols), () -> {
+            // what a reset has already taken back is not given back a second time
+            if (taken == generation) {
+                slab.free.giveBack(offset, bytes);
+                liveBytes -= bytes;
+            }
+        });
+    }
+
+    /// Takes every tensor back, whether released or not; none of them may be used any more. Slabs that accumulated are merged
+    /// into one, so that the next step has room without fragments.
+    public void reset() {
+        generation++;
+        liveBytes = 0;
+        if (slabs.size() > 1) {
+            long bytes = reservedBytes();
+            close();
+            grow(bytes);
+        } else {
+            slabs.forEach(slab -> slab.free.reset());
+        }
+    }
+
+    /// Bytes that are handed out at this moment.
+    public long liveBytes() {
+        return liveBytes;
+    }
+
+    /// The most bytes that were handed out at any moment.
+    public long peakBytes() {
+        return peakBytes;
+    }
+
+    /// Bytes of device memory that the pool occupies.
+    public long reservedBytes() {
+        return slabs.stream().mapToLong(slab -> slab.memory.bytes()).sum();
+    }
+
+    private Slab grow(long bytes) {
+        long size = roundUp(Math.max(bytes, Math.max(SMALLEST_SLAB, reservedBytes() / GROWTH_DIVISOR)));
+        Slab slab = new Slab(Memory.allocate(stream.device(), size), new FreeRanges(size));
+        slabs.add(slab);
+        return slab;
+    }
+
+    private static long roundUp(long bytes) {
+        return Math.ceilDiv(bytes, ALIGNMENT) * ALIGNMENT;
+    }
+
+    /// Frees the slabs after the queued operations are over. Closing twice does nothing.
+    @Override
+    public void close() {
+        if (!slabs.isEmpty()) {
+            stream.synchronize();
+            slabs.forEach(slab -> slab.memory.close());
+            slabs.clear();
+        }
+    }
+}

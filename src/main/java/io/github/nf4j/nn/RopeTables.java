@@ -1,0 +1,65 @@
+package io.github.nf4j.nn;
+
+import io.github.nf4j.DType;
+import io.github.nf4j.Tensor;
+import io.github.nf4j.autograd.PooledTensor;
+import io.github.nf4j.autograd.Tape;
+import io.github.nf4j.io.ModelConfig;
+import io.github.nf4j.op.RopeOps;
+
+/// Makes the cos and sin that a forward pass needs.
+final class RopeTables {
+    private final RopeFrequencies frequencies;
+    private final int headSize;
+
+    RopeTables(ModelConfig config) {
+        this.frequencies = new RopeFrequencies(config);
+        this.headSize = config.headSize();
+    }
+
+    /// The table for sequences of which some tokens are new. Where frequencies depend on the length, each sequence has those of
+    /// its own, so that it does not depend on its neighbours.
+    ///
+    /// @param first  for each sequence the position of its first new token
+    /// @param counts for each sequence the number of new tokens
+    /// @return F32 [all new tokens, head size]
+    PooledTensor table(Tape tape, int[] first, int[] counts) {
+        int[] positions = positions(first, counts);
+        PooledTensor ids = tape.pool().take(DType.I32, 1, positions.length);
+        HostCopies.write(tape.stream(), positions, ids.tensor());
+        PooledTensor table = tape.pool().take(DType.F32, positions.length, headSize);
+        if (frequencies.dependOnLength()) {
+            int row = 0;
+            for (int s = 0; s < counts.length; s++) {
+                write(tape, first[s] + counts[s], ids.tensor().columns(row, counts[s]), table.tensor().rows(row, counts[s]));
+                row += counts[s];
+            }
+        } else {
+            write(tape, 0, ids.tensor(), table.tensor());
+        }
+        ids.release();
+        return table;
+    }
+
+    private void write(Tape tape, int length, Tensor positions, Tensor table) {
+        PooledTensor inverse = tape.pool().take(DType.F32, 1, headSize / 2);
+        HostCopies.write(tape.stream(), frequencies.inverse(length), inverse.tensor());
+        RopeOps.table(tape.stream(), positions, inverse.tensor(), frequencies.scale(), table);
+        inverse.release();
+    }
+
+    private static int[] positions(int[] first, int[] counts) {
+        int total = 0;
+        for (int count : counts) {
+            total += count;
+        }
+        int[] positions = new int[total];
+        int row = 0;
+        for (int s = 0; s < counts.length; s++) {
+            for (int i = 0; i < counts[s]; i++) {
+                positions[row++] = first[s] + i;
+            }
+        }
+        return positions;
+    }
+}

@@ -1,0 +1,32 @@
+package io.github.nf4j.nn;
+
+import io.github.nf4j.autograd.AttentionFunction;
+import io.github.nf4j.autograd.RopeFunction;
+import io.github.nf4j.autograd.Tape;
+import io.github.nf4j.autograd.Variable;
+import io.github.nf4j.op.AttentionShape;
+
+/// Causal self-attention with grouped query heads and rotary positions.
+///
+/// @param layer number of the layer, its place in the key-value cache
+record SelfAttention(int layer, AttentionShape shape, Linear query, Linear key, Linear value, Linear output) {
+    Variable forward(Pass pass, Variable x) {
+        Tape tape = pass.tape();
+        Variable q = RopeFunction.apply(tape, query.forward(pass, x), pass.ropeTable());
+        Variable k = RopeFunction.apply(tape, key.forward(pass, x), pass.ropeTable());
+        Variable v = value.forward(pass, x);
+        Variable attended;
+        if (pass.cache() == null) {
+            attended = AttentionFunction.apply(tape, shape, pass.sequences(), q, k, v);
+        } else {
+            pass.cache().append(tape.stream(), layer, k.value(), v.value());
+            k.release();
+            v.release();
+            attended = AttentionFunction.applyCached(tape, shape, pass.sequences(), q, pass.cache().keys(layer),
+                    pass.cache().values(layer));
+        }
+        Variable y = output.forward(pass, attended);
+        attended.release();
+        return y;
+    }
+}

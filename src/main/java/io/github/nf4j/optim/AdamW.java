@@ -1,0 +1,135 @@
+package io.github.nf4j.optim;
+
+import io.github.nf4j.DType;
+import io.github.nf4j.Stream;
+import io.github.nf4j.Tensor;
+import io.github.nf4j.autograd.Parameter;
+import io.github.nf4j.op.AdamwOptions;
+import io.github.nf4j.op.AdamwParameters;
+import io.github.nf4j.op.MemoryOps;
+import io.github.nf4j.op.OptimOps;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+
+/// AdamW with decoupled weight decay over a list of parameters, all in one call a step.
+///
+/// With 32-bit states the order of operations is torch's; with 8-bit states it is that of bitsandbytes' `AdamW8bit`, which keeps
+/// the moments as indices into its dynamic maps, in blocks of 256 with one scale each.
+public final class AdamW implements AutoCloseable {
+    private static final int BLOCK = 256;
+
+    private final Stream stream;
+    private final Settings settings;
+    private final List<Parameter> parameters;
+    private final List<State> states = new ArrayList<>();
+    private final Tensor norm;
+    private AdamwParameters arguments;
+    private long step;
+
+    /// @param beta1       decay of the first moment
+    /// @param beta2       decay of the second moment
+    /// @param epsilon     added to the root of the second moment
+    /// @param weightDecay decoupled decay
+    /// @param stateBits   32 or 8
+    public record Settings(double beta1, double beta2, double epsilon, double weightDecay, int stateBits) {
+        public Settings {
+            if (stateBits != 32 && stateBits != 8) {
+                throw new IllegalArgumentException("stateBits is " + stateBits + "; expected 32 or 8");
+            }
+        }
+
+        /// torch's defaults: betas 0.9 and 0.999, epsilon 1e-8, 32-bit states.
+        public static Settings of(double weightDecay) {
+            return new Settings(0.9, 0.999, 1e-8, weightDecay, 32);
+        }
+    }
+
+    /// The moments of one parameter, for checkpoints.
+    ///
+    /// @param m      first moment, of the parameter's shape: F32, or U8 with 8-bit states
+    /// @param v      second moment, likewise
+    /// @param absmax F32 [2, blocks]: scales of `m`, then of `v`; null with 32-bit states
+    public record State(Parameter parameter, Tensor m, Tensor v, Tensor absmax) {
+    }
+
+    /// An optimizer whose moments are zero.
+    public AdamW(Stream stream, List<Parameter> parameters, Settings settings) {
+        this.stream = stream;
+        this.settings = settings;
+        this.parameters = List.copyOf(parameters);
+        this.norm = Tensor.allocate(stream.device(), DType.F32, 1, 2);
+        parameters.forEach(parameter -> states.add(state(parameter)));
+    }
+
+    private State state(Parameter parameter) {
+        long rows = parameter.value().rows();
+        long cols = parameter.value().cols();
+        if (settings.stateBits == 32) {
+            return new State(parameter, zeros(DType.F32, rows, cols), zeros(DType.F32, rows, cols), null);
+        }
+        return new State(parameter, zeros(DType.U8, rows, cols), zeros(DType.U8, rows, cols),
+                zeros(DType.F32, 2, Math.ceilDiv(rows * cols, BLOCK)));
+    }
+
+    private Tensor zeros(DType dtype, long rows, long cols) {
+        Tensor tensor = Tensor.allocate(stream.device(), dtype, rows, cols);
+        MemoryOps.fill(stream, 0, tensor);
+        return tensor;
+    }
+
+    /// Sets the gradients of all parameters to zero.
+    public void zeroGrad() {
+        parameters.forEach(parameter -> parameter.zeroGrad(stream));
+    }
+
+    /// Updates the parameters from their gradients.
+    ///
+    /// @param learningRate of this step
+    /// @param maxNorm      the gradients' global L2 norm is clipped to this; 0 for no clipping
+    /// @return the norm before clipping
+    public double step(double learningRate, double maxNorm) {
+        if (arguments == null) {
+            arguments = new AdamwParameters(states.stream().map(state -> new AdamwParameters.Parameter(
+                    state.parameter.value(), state.parameter.grad(), state.m, state.v, state.absmax)).toList());
+        }
+        step++;
+        OptimOps.globalNorm(stream, arguments, (float) maxNorm, norm);
+        OptimOps.adamw(stream, new AdamwOptions((float) learningRate, (float) settings.beta1, (float) settings.beta2,
+                (float) settings.epsilon, (float) settings.weightDecay, step), arguments, norm.columns(1, 1));
+        try (Arena arena = Arena.ofConfined()) {
+            Tensor host = Tensor.ofHost(arena.allocate(2 * Float.BYTES, Float.BYTES), DType.F32, 1, 2);
+            MemoryOps.copy(stream, norm, host);
+            stream.synchronize();
+            return host.getFloat(0, 0);
+        }
+    }
+
+    /// Steps taken so far.
+    public long steps() {
+        return step;
+    }
+
+    /// The moments, in the order of the parameters. Whoever restores a checkpoint writes them and calls [#resumeAt].
+    public List<State> states() {
+        return List.copyOf(states);
+    }
+
+    /// Goes on as if `steps` steps had been taken.
+    public void resumeAt(long steps) {
+        this.step = steps;
+    }
+
+    /// Frees the moments; the parameters are their owners'.
+    @Override
+    public void close() {
+        states.forEach(state -> {
+            state.m.close();
+            state.v.close();
+            if (state.absmax != null) {
+                state.absmax.close();
+            }
+        });
+        norm.close();
+    }
+}

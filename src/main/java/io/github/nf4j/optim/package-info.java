@@ -1,0 +1,2 @@
+/// AdamW and learning-rate schedules.
+package io.github.nf4j.optim;
