@@ -20,12 +20,13 @@ public final class AtomicFile {
         void writeTo(FileChannel channel) throws IOException;
     }
 
-    /// Writes a temporary file beside `target`, forces it to the disk and moves it over `target`. If anything fails, `target`
-    /// is as it was and the temporary file is gone.
+    /// Writes a temporary file beside `target`, forces it to the disk and moves it over `target`. If anything fails,
+    /// `target` is as it was and the temporary file is gone.
     public static void write(Path target, Content content) throws IOException {
         Path absolute = target.toAbsolutePath();
         // Not Files.createTempFile, whose 0600 permissions would survive the move.
-        Path temporary = absolute.resolveSibling("." + absolute.getFileName() + "." + ProcessHandle.current().pid() + ".tmp");
+        Path temporary = absolute.resolveSibling("." + absolute.getFileName() + "." + ProcessHandle.current().pid()
+                + ".tmp");
         try {
             try (FileChannel channel = FileChannel.open(temporary, StandardOpenOption.CREATE,
                     StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE)) {

@@ -65,7 +65,8 @@ public record BnbWeight(long[] shape, int blockSize, MemorySegment codes, Memory
 
     private static Nested nested(SafetensorsWeights weights, String name, JsonObject state, long blocks) {
         if (!state.string("nested_dtype", "float32").equals("float32")) {
-            throw state.problem("nested_dtype", "'" + state.string("nested_dtype") + "' is not supported; expected float32");
+            throw state.problem("nested_dtype", "'" + state.string("nested_dtype")
+                    + "' is not supported; expected float32");
         }
         int blockSize = state.integer("nested_blocksize", 1, 1 << 16);
         return new Nested(blockSize,

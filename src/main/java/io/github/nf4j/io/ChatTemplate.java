@@ -30,8 +30,8 @@ public final class ChatTemplate {
         this.specialTokens = specialTokens;
     }
 
-    /// Finds the template of a model: `chat_template.jinja` or the `chat_template` of `tokenizer_config.json` in its folder,
-    /// or the metadata of its GGUF file. Empty if it has none, as base models do.
+    /// Finds the template of a model: `chat_template.jinja` or the `chat_template` of `tokenizer_config.json` in its
+    /// folder, or the metadata of its GGUF file. Empty if it has none, as base models do.
     public static Optional<ChatTemplate> find(Path model) throws IOException {
         return Files.isDirectory(model) ? findInFolder(model) : findInGguf(model);
     }

@@ -18,8 +18,9 @@ import java.util.List;
 import java.util.Map;
 import jinjava.javax.el.CompositeELResolver;
 
-/// Makes Jinjava render as transformers' Jinja environment does: trimmed and left-stripped blocks, loop controls, `tojson`
-/// without HTML escapes, `raise_exception`, `strftime_now`, `{% generation %}` blocks and Python's string methods.
+/// Makes Jinjava render as transformers' Jinja environment does: trimmed and left-stripped blocks, loop controls,
+/// `tojson` without HTML escapes, `raise_exception`, `strftime_now`, `{% generation %}` blocks and Python's string
+/// methods.
 final class ChatTemplateDialect {
     private ChatTemplateDialect() {
     }
@@ -43,7 +44,8 @@ final class ChatTemplateDialect {
         jinja.getGlobalContext().registerTag(new FilteredForTag());
         jinja.getGlobalContext().registerExpTest(new IsIterable());
         for (ELFunctionDefinition function : List.of(
-                new ELFunctionDefinition("", "raise_exception", ChatTemplateDialect.class, "raiseException", String.class),
+                new ELFunctionDefinition("", "raise_exception", ChatTemplateDialect.class, "raiseException",
+                        String.class),
                 new ELFunctionDefinition("", "strftime_now", ChatTemplateDialect.class, "strftimeNow", String.class))) {
             jinja.getGlobalContext().registerFunction(function);
             // templates ask whether the function `is defined`, which looks at variables
@@ -94,7 +96,8 @@ final class ChatTemplateDialect {
         }
 
         @Override
-        public Object filter(Object value, JinjavaInterpreter interpreter, Object[] arguments, Map<String, Object> named) {
+        public Object filter(Object value, JinjavaInterpreter interpreter, Object[] arguments,
+                Map<String, Object> named) {
             return PythonFormats.json(value, named.get("indent") instanceof Number indent ? indent.intValue() : -1);
         }
 
@@ -113,7 +116,8 @@ final class ChatTemplateDialect {
 
         @Override
         public Object filter(Object value, JinjavaInterpreter interpreter, String... arguments) {
-            return value == null ? null : PythonMethods.strip(value.toString(), arguments.length == 0 ? null : arguments[0]);
+            return value == null ? null
+                    : PythonMethods.strip(value.toString(), arguments.length == 0 ? null : arguments[0]);
         }
     }
 

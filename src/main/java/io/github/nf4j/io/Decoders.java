@@ -1,14 +1,15 @@
 package io.github.nf4j.io;
 
+import static java.nio.ByteOrder.LITTLE_ENDIAN;
+
 import io.github.nf4j.DType;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
 
 /// Loops that turn stored elements into F32. Sources may be unaligned, little-endian; destinations are aligned floats.
 final class Decoders {
-    private static final ValueLayout.OfFloat F32_LE = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-    private static final ValueLayout.OfShort U16_LE = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfFloat F32_LE = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(LITTLE_ENDIAN);
+    private static final ValueLayout.OfShort U16_LE = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(LITTLE_ENDIAN);
     private static final int BLOCK = 32;
 
     private Decoders() {
@@ -64,13 +65,14 @@ final class Decoders {
             long block = b * 34;
             float d = half(src, block);
             for (int j = 0; j < BLOCK; j++) {
-                dst.setAtIndex(ValueLayout.JAVA_FLOAT, b * BLOCK + j, src.get(ValueLayout.JAVA_BYTE, block + 2 + j) * d);
+                dst.setAtIndex(ValueLayout.JAVA_FLOAT, b * BLOCK + j,
+                        src.get(ValueLayout.JAVA_BYTE, block + 2 + j) * d);
             }
         }
     }
 
-    /// Decodes a block to `(q - zero) * d + m`. Byte `j` holds element `j` in its low nibble and element `j + 16` in its high
-    /// one.
+    /// Decodes a block to `(q - zero) * d + m`. Byte `j` holds element `j` in its low nibble and element `j + 16` in
+    /// its high one.
     private static void nibbles(MemorySegment src, long at, MemorySegment dst, long to, int zero, float d, float m) {
         for (int j = 0; j < BLOCK / 2; j++) {
             int pair = src.get(ValueLayout.JAVA_BYTE, at + j);

@@ -4,7 +4,8 @@ import java.nio.file.Path;
 
 /// A file says something that is wrong, contradictory, or that nf4j does not implement.
 ///
-/// The message is `<file>: <place>: <problem>`. The place is the field, tensor or byte offset that the problem was found at.
+/// The message is `<file>: <place>: <problem>`. The place is the field, tensor or byte offset that the problem was
+/// found at.
 public final class FileFormatException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 

@@ -9,8 +9,8 @@ import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/// Jinja's `{% for x in list if condition %}`, which Jinjava's own tag takes for a conditional expression without an `else` and
-/// renders as nothing. `loop` counts the elements that remain.
+/// Jinja's `{% for x in list if condition %}`, which Jinjava's own tag takes for a conditional expression without an
+/// `else` and renders as nothing. `loop` counts the elements that remain.
 final class FilteredForTag extends ForTag {
     private static final long serialVersionUID = 1L;
 
@@ -27,7 +27,8 @@ final class FilteredForTag extends ForTag {
             for (Object element : elements) {
                 try (var scope = interpreter.enterScope()) {
                     interpreter.getContext().put(loop.group(1), element);
-                    if (ObjectTruthValue.evaluate(interpreter.resolveELExpression(loop.group(3), tag.getLineNumber()))) {
+                    if (ObjectTruthValue.evaluate(interpreter.resolveELExpression(loop.group(3),
+                            tag.getLineNumber()))) {
                         kept.add(element);
                     }
                 }

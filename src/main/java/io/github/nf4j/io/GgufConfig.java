@@ -16,10 +16,11 @@ final class GgufConfig {
     private static final int MAX_HEADS = 1 << 12;
     private static final int MAX_LAYERS = 1 << 12;
 
-    /// Keys under the architecture's prefix that change the computation, all of them absent or zero in what nf4j implements.
-    private static final List<String> UNSUPPORTED = List.of("expert_count", "expert_used_count", "logit_scale", "residual_scale",
-            "embedding_scale", "attention.scale", "attn_logit_softcapping", "final_logit_softcapping", "attention.clamp_kqv",
-            "attention.max_alibi_bias");
+    /// Keys under the architecture's prefix that change the computation, all of them absent or zero in what nf4j
+    /// implements.
+    private static final List<String> UNSUPPORTED = List.of("expert_count", "expert_used_count", "logit_scale",
+            "residual_scale", "embedding_scale", "attention.scale", "attn_logit_softcapping", "final_logit_softcapping",
+            "attention.clamp_kqv", "attention.max_alibi_bias");
 
     private final Gguf gguf;
     private final GgufMetadata metadata;
@@ -47,7 +48,8 @@ final class GgufConfig {
         int heads = integer("attention.head_count", MAX_HEADS);
         int keyValueHeads = metadata.integer(prefix + "attention.head_count_kv", 1, heads, heads);
         if (heads % keyValueHeads != 0) {
-            throw metadata.problem(prefix + "attention.head_count_kv", keyValueHeads + " does not divide " + heads + " heads");
+            throw metadata.problem(prefix + "attention.head_count_kv", keyValueHeads + " does not divide " + heads
+                    + " heads");
         }
         int headSize = headSize(hidden, heads);
         long[] embedding = gguf.tensor("token_embd.weight").shape();
@@ -57,8 +59,8 @@ final class GgufConfig {
         }
         int vocabulary = (int) embedding[0];
         int window = metadata.integer(prefix + "attention.sliding_window", 0, Integer.MAX_VALUE, 0);
-        return new ModelConfig(architecture, vocabulary, hidden, integer("feed_forward_length", MAX_SIZE), layers, heads,
-                keyValueHeads, headSize, positive("attention.layer_norm_rms_epsilon"),
+        return new ModelConfig(architecture, vocabulary, hidden, integer("feed_forward_length", MAX_SIZE), layers,
+                heads, keyValueHeads, headSize, positive("attention.layer_norm_rms_epsilon"),
                 metadata.has(prefix + "rope.freq_base") ? positive("rope.freq_base") : 10_000, ropeScaling(headSize),
                 integer("context_length", Integer.MAX_VALUE), has("blk.0.attn_q.bias"), has("blk.0.attn_output.bias"),
                 has("blk.0.ffn_gate.bias"), Collections.nCopies(layers, window), !has("output.weight"), DType.F32,
@@ -105,9 +107,11 @@ final class GgufConfig {
             case "yarn" -> {
                 double factor = positive("rope.scaling.factor");
                 // llama.cpp multiplies the paper's factor by this one
-                double attention = metadata.number(scaling + "attn_factor", 1) * RopeScaling.Yarn.attentionFactor(factor, 1);
+                double attention = metadata.number(scaling + "attn_factor", 1)
+                        * RopeScaling.Yarn.attentionFactor(factor, 1);
                 yield new RopeScaling.Yarn(factor, attention, metadata.number(scaling + "yarn_beta_fast", 32),
-                        metadata.number(scaling + "yarn_beta_slow", 1), positive("rope.scaling.original_context_length"), true);
+                        metadata.number(scaling + "yarn_beta_slow", 1),
+                        positive("rope.scaling.original_context_length"), true);
             }
             default -> throw metadata.problem(scaling + "type", "'" + type
                     + "' is not supported; nf4j implements none, linear and yarn");

@@ -34,7 +34,8 @@ final class GgufTokenizer {
         this.metadata = metadata;
         String model = metadata.string("tokenizer.ggml.model");
         if (!model.equals("gpt2")) {
-            throw metadata.problem("tokenizer.ggml.model", "'" + model + "' " + (model.equals("llama") ? "(SentencePiece) " : "")
+            throw metadata.problem("tokenizer.ggml.model", "'" + model + "' "
+                    + (model.equals("llama") ? "(SentencePiece) " : "")
                     + "is not supported; nf4j reads gpt2 (byte-level BPE)");
         }
         this.pre = metadata.string("tokenizer.ggml.pre", "default");
@@ -54,14 +55,16 @@ final class GgufTokenizer {
 
     private static OptionalInt id(GgufMetadata metadata, String key, TokenizerJson json) {
         String full = "tokenizer.ggml." + key;
-        return metadata.has(full) ? OptionalInt.of(metadata.integer(full, 0, json.vocabularySize() - 1)) : OptionalInt.empty();
+        return metadata.has(full) ? OptionalInt.of(metadata.integer(full, 0, json.vocabularySize() - 1))
+                : OptionalInt.empty();
     }
 
     private TokenizerJson json() {
         List<String> tokens = metadata.strings("tokenizer.ggml.tokens");
         List<Long> types = metadata.integers("tokenizer.ggml.token_type");
         if (types.size() != tokens.size()) {
-            throw metadata.problem("tokenizer.ggml.token_type", types.size() + " entries for " + tokens.size() + " tokens");
+            throw metadata.problem("tokenizer.ggml.token_type", types.size() + " entries for " + tokens.size()
+                    + " tokens");
         }
         ObjectNode root = JSON.objectNode();
         root.put("version", "1.0");
@@ -73,7 +76,8 @@ final class GgufTokenizer {
             }
             vocabulary.put(tokens.get(id), id);
             if (types.get(id) == CONTROL || types.get(id) == USER_DEFINED) {
-                added.addObject().put("id", id).put("content", tokens.get(id)).put("single_word", false).put("lstrip", false)
+                added.addObject().put("id", id).put("content", tokens.get(id)).put("single_word", false)
+                        .put("lstrip", false)
                         .put("rstrip", false).put("normalized", false).put("special", types.get(id) == CONTROL);
             }
         }
@@ -82,7 +86,8 @@ final class GgufTokenizer {
         root.set("post_processor", postProcessor(tokens));
         root.set("decoder", byteLevel(true));
         ObjectNode model = root.putObject("model");
-        model.put("type", "BPE").put("fuse_unk", false).put("byte_fallback", false).put("ignore_merges", pre.equals("llama-bpe"));
+        model.put("type", "BPE").put("fuse_unk", false).put("byte_fallback", false)
+                .put("ignore_merges", pre.equals("llama-bpe"));
         model.set("vocab", vocabulary);
         model.set("merges", merges());
         return TokenizerJson.of(new JsonObject(file, "tokenizer.", root));
@@ -103,7 +108,8 @@ final class GgufTokenizer {
     private ObjectNode preTokenizer() {
         return switch (pre) {
             case "gpt-2", "default" -> byteLevel(true);
-            case "smollm" -> sequence(JSON.objectNode().put("type", "Digits").put("individual_digits", true), byteLevel(true));
+            case "smollm" ->
+                    sequence(JSON.objectNode().put("type", "Digits").put("individual_digits", true), byteLevel(true));
             case "llama-bpe" -> sequence(split(SPLIT.formatted("{1,3}")), byteLevel(false));
             case "qwen2" -> sequence(split(SPLIT.formatted("")), byteLevel(false));
             default -> throw metadata.problem("tokenizer.ggml.pre", "'" + pre

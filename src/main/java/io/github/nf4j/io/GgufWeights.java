@@ -96,17 +96,18 @@ final class GgufWeights implements WeightSource {
         long first = vector ? 0 : firstRow;
         long count = vector ? rows * allRows : rows;
         if (allRows % (2 * heads) != 0) {
-            throw new FileFormatException(gguf.file(), "tensor '" + tensor.name() + "'", allRows + " rows are not " + heads
-                    + " heads of pairs");
+            throw new FileFormatException(gguf.file(), "tensor '" + tensor.name() + "'", allRows + " rows are not "
+                    + heads + " heads of pairs");
         }
         for (long row = 0; row < count; row++) {
             long stored = storedRow(first + row, allRows / heads);
-            tensor.dequantize(stored * columns, columns, dst.asSlice(row * columns * Float.BYTES, columns * Float.BYTES));
+            tensor.dequantize(stored * columns, columns,
+                    dst.asSlice(row * columns * Float.BYTES, columns * Float.BYTES));
         }
     }
 
-    /// Number of heads whose rows are permuted in this weight, or 0. ggml rotates adjacent pairs where Hugging Face rotates
-    /// halves, so the converter reorders q and k, for the architecture `llama` alone.
+    /// Number of heads whose rows are permuted in this weight, or 0. ggml rotates adjacent pairs where Hugging Face
+    /// rotates halves, so the converter reorders q and k, for the architecture `llama` alone.
     private int permutedHeads(String name) {
         if (config.architecture() != ModelConfig.Architecture.LLAMA) {
             return 0;
@@ -117,7 +118,8 @@ final class GgufWeights implements WeightSource {
         return name.contains(".k_proj.") ? config.keyValueHeads() : 0;
     }
 
-    /// Row `h·d + j·d/2 + i` of Hugging Face lies at row `h·d + 2·i + j`, for heads of size `d`, j in 0..1, i below d/2.
+    /// Row `h·d + j·d/2 + i` of Hugging Face lies at row `h·d + 2·i + j`, for heads of size `d`, j in 0..1, i below
+    /// d/2.
     private static long storedRow(long row, long headSize) {
         long inHead = row % headSize;
         long half = headSize / 2;

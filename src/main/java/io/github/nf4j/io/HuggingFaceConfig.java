@@ -22,8 +22,8 @@ final class HuggingFaceConfig {
     private static final int MAX_HEAD_SIZE = 1 << 12;
     private static final int MAX_LAYERS = 1 << 12;
 
-    /// Fields of relatives of these models that change the computation, with the value at which they do not. A list or an
-    /// object never is that value.
+    /// Fields of relatives of these models that change the computation, with the value at which they do not. A list or
+    /// an object never is that value.
     private static final Map<String, String> NEUTRAL = neutralValues();
 
     private final JsonObject json;
@@ -57,7 +57,8 @@ final class HuggingFaceConfig {
             throw json.problem("num_key_value_heads", keyValueHeads + " does not divide num_attention_heads " + heads);
         }
         if (!json.has("head_dim") && hidden % heads != 0) {
-            throw json.problem("head_dim", "missing, and num_attention_heads " + heads + " does not divide hidden_size " + hidden);
+            throw json.problem("head_dim", "missing, and num_attention_heads " + heads + " does not divide hidden_size "
+                    + hidden);
         }
         int headSize = json.integer("head_dim", 1, MAX_HEAD_SIZE, hidden / heads);
         if (headSize % 2 != 0) {
@@ -67,12 +68,12 @@ final class HuggingFaceConfig {
         HuggingFaceRope rope = HuggingFaceRope.read(json, maxPositions);
         boolean llama = architecture == Architecture.LLAMA;
         boolean attentionBias = llama && json.bool("attention_bias", false);
-        return new ModelConfig(architecture, vocabulary, hidden, json.integer("intermediate_size", 1, MAX_SIZE), layers, heads,
-                keyValueHeads, headSize, json.positive("rms_norm_eps", 1e-6), rope.theta(), rope.scaling(), maxPositions,
-                attentionBias || architecture == Architecture.QWEN2, attentionBias, llama && json.bool("mlp_bias", false),
-                slidingWindows(architecture, layers), json.bool("tie_word_embeddings", false), dtype(),
-                id("bos_token_id", vocabulary), json.integers("eos_token_id", vocabulary - 1), id("pad_token_id", vocabulary),
-                bnb4bit());
+        return new ModelConfig(architecture, vocabulary, hidden, json.integer("intermediate_size", 1, MAX_SIZE), layers,
+                heads, keyValueHeads, headSize, json.positive("rms_norm_eps", 1e-6), rope.theta(), rope.scaling(),
+                maxPositions, attentionBias || architecture == Architecture.QWEN2, attentionBias,
+                llama && json.bool("mlp_bias", false), slidingWindows(architecture, layers),
+                json.bool("tie_word_embeddings", false), dtype(), id("bos_token_id", vocabulary),
+                json.integers("eos_token_id", vocabulary - 1), id("pad_token_id", vocabulary), bnb4bit());
     }
 
     private Architecture architecture() {
@@ -118,8 +119,8 @@ final class HuggingFaceConfig {
             neutral.put(off, "false");
         }
         for (String unset : List.of("attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar",
-                "attention_multiplier", "attention_chunk_size", "no_rope_layers", "clip_qkv", "original_max_position_embeddings",
-                "block_configs", "vision_config")) {
+                "attention_multiplier", "attention_chunk_size", "no_rope_layers", "clip_qkv",
+                "original_max_position_embeddings", "block_configs", "vision_config")) {
             neutral.put(unset, "null");
         }
         return Collections.unmodifiableMap(neutral);
@@ -173,7 +174,8 @@ final class HuggingFaceConfig {
             case "float32" -> DType.F32;
             case "float16" -> DType.F16;
             case "bfloat16" -> DType.BF16;
-            default -> throw json.problem(field, "'" + type + "' is not supported; expected float32, float16 or bfloat16");
+            default -> throw json.problem(field, "'" + type
+                    + "' is not supported; expected float32, float16 or bfloat16");
         };
     }
 
@@ -203,9 +205,9 @@ final class HuggingFaceConfig {
     }
 
     private static ModelConfig withEosIds(ModelConfig c, List<Integer> eosIds) {
-        return new ModelConfig(c.architecture(), c.vocabularySize(), c.hiddenSize(), c.intermediateSize(), c.layers(), c.heads(),
-                c.keyValueHeads(), c.headSize(), c.rmsNormEpsilon(), c.ropeTheta(), c.ropeScaling(), c.maxPositions(),
-                c.queryKeyValueBias(), c.outputBias(), c.mlpBias(), c.slidingWindows(), c.tiedEmbeddings(), c.dtype(), c.bosId(),
-                eosIds, c.padId(), c.bnb4bit());
+        return new ModelConfig(c.architecture(), c.vocabularySize(), c.hiddenSize(), c.intermediateSize(), c.layers(),
+                c.heads(), c.keyValueHeads(), c.headSize(), c.rmsNormEpsilon(), c.ropeTheta(), c.ropeScaling(),
+                c.maxPositions(), c.queryKeyValueBias(), c.outputBias(), c.mlpBias(), c.slidingWindows(),
+                c.tiedEmbeddings(), c.dtype(), c.bosId(), eosIds, c.padId(), c.bnb4bit());
     }
 }

@@ -1,7 +1,7 @@
 package io.github.nf4j.io;
 
-/// The rotary settings of a `config.json`: `rope_parameters` since transformers 5, before that `rope_theta` and `rope_scaling`
-/// with its type under `rope_type` or, older still, `type`.
+/// The rotary settings of a `config.json`: `rope_parameters` since transformers 5, before that `rope_theta` and
+/// `rope_scaling` with its type under `rope_type` or, older still, `type`.
 record HuggingFaceRope(double theta, RopeScaling scaling) {
     private static final double DEFAULT_THETA = 10_000;
 
@@ -19,7 +19,8 @@ record HuggingFaceRope(double theta, RopeScaling scaling) {
         }
         rope.node().properties().forEach(entry -> {
             if (entry.getValue().isContainerNode()) {
-                throw rope.problem(entry.getKey(), "is not supported; nf4j implements one setting for all layers and positions");
+                throw rope.problem(entry.getKey(),
+                        "is not supported; nf4j implements one setting for all layers and positions");
             }
         });
         return new HuggingFaceRope(rope.positive("rope_theta", theta), scaling(rope, maxPositions));
@@ -55,9 +56,9 @@ record HuggingFaceRope(double theta, RopeScaling scaling) {
         double mscale = rope.number("mscale", 0);
         double mscaleAllDimensions = rope.number("mscale_all_dim", 0);
         double recommended = mscale != 0 && mscaleAllDimensions != 0
-                ? RopeScaling.Yarn.attentionFactor(factor, mscale) / RopeScaling.Yarn.attentionFactor(factor, mscaleAllDimensions)
-                : RopeScaling.Yarn.attentionFactor(factor, 1);
-        return new RopeScaling.Yarn(factor, rope.positive("attention_factor", recommended), rope.positive("beta_fast", 32),
-                rope.positive("beta_slow", 1), original, rope.bool("truncate", true));
+                ? RopeScaling.Yarn.attentionFactor(factor, mscale) / RopeScaling.Yarn.attentionFactor(factor,
+                mscaleAllDimensions) : RopeScaling.Yarn.attentionFactor(factor, 1);
+        return new RopeScaling.Yarn(factor, rope.positive("attention_factor", recommended),
+                rope.positive("beta_fast", 32), rope.positive("beta_slow", 1), original, rope.bool("truncate", true));
     }
 }

@@ -1,6 +1,5 @@
 package io.github.nf4j.io;
 
-import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.StreamReadFeature;
@@ -28,7 +27,8 @@ import java.util.List;
 record JsonObject(Path file, String place, ObjectNode node) {
     private static final long MAX_FILE_BYTES = 256L << 20;
 
-    /// Refuses what JSON leaves open and what is only meant to hurt: duplicate keys, text after the value, deep nesting.
+    /// Refuses what JSON leaves open and what is only meant to hurt: duplicate keys, text after the value, deep
+    /// nesting.
     static final JsonMapper MAPPER = JsonMapper.builder(JsonFactory.builder()
                     .streamReadConstraints(StreamReadConstraints.builder().maxNestingDepth(64)
                             .maxStringLength(Integer.MAX_VALUE).build())
@@ -43,8 +43,8 @@ record JsonObject(Path file, String place, ObjectNode node) {
     static JsonObject read(Path file) throws IOException {
         MappedFile.requireFile(file);
         if (Files.size(file) > MAX_FILE_BYTES) {
-            throw new FileFormatException(file, "size", Files.size(file) + " bytes; JSON files of more than " + MAX_FILE_BYTES
-                    + " are refused");
+            throw new FileFormatException(file, "size", Files.size(file) + " bytes; JSON files of more than "
+                    + MAX_FILE_BYTES + " are refused");
         }
         return parse(file, "JSON", decodeUtf8(file, "JSON", ByteBuffer.wrap(Files.readAllBytes(file))));
     }
@@ -150,7 +150,8 @@ record JsonObject(Path file, String place, ObjectNode node) {
     /// An integer in `[low, high]`.
     int integer(String field, int low, int high) {
         JsonNode value = required(field, "an integer");
-        if (!value.isIntegralNumber() || !value.canConvertToInt() || value.intValue() < low || value.intValue() > high) {
+        if (!value.isIntegralNumber() || !value.canConvertToInt() || value.intValue() < low
+                || value.intValue() > high) {
             throw wrong(field, "an integer from " + low + " to " + high);
         }
         return value.intValue();

@@ -27,7 +27,8 @@ import java.util.OptionalInt;
 /// @param queryKeyValueBias whether the q, k and v projections have a bias
 /// @param outputBias       whether the o projection has a bias
 /// @param mlpBias          whether the gate, up and down projections have a bias
-/// @param slidingWindows   for each layer the number of positions that a query sees, itself included; 0 is all before it
+/// @param slidingWindows   for each layer the number of positions that a query sees, itself included; 0 is all before
+///                         it
 /// @param tiedEmbeddings   whether the output head is the embedding matrix
 /// @param dtype            type that the weights were saved in, as the file declares it; F32 if it does not
 /// @param bosId            id of the token that begins a text
@@ -65,7 +66,8 @@ public record ModelConfig(
 
     /// Reads `config.json`, and `generation_config.json` for the ids that end a generation, from a model's folder.
     ///
-    /// @throws FileFormatException if a field is missing, contradictory, or asks for something that nf4j does not implement
+    /// @throws FileFormatException if a field is missing, contradictory, or asks for something that nf4j does not
+    ///                             implement
     public static ModelConfig read(Path folder) throws IOException {
         return HuggingFaceConfig.read(folder);
     }

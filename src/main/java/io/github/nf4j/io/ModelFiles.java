@@ -13,8 +13,8 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 
-/// The weights of a model on disk, by their Hugging Face names (`model.layers.0.self_attn.q_proj.weight`), whether they lie in
-/// a folder of safetensors or in a GGUF file.
+/// The weights of a model on disk, by their Hugging Face names (`model.layers.0.self_attn.q_proj.weight`), whether they
+/// lie in a folder of safetensors or in a GGUF file.
 ///
 /// Files are mapped and decoded by rows into memory of the caller; nothing is copied to the heap.
 public final class ModelFiles {
@@ -26,8 +26,8 @@ public final class ModelFiles {
         this.source = source;
     }
 
-    /// Opens a model's folder (`config.json` with `model.safetensors`, or with shards and their index) or a `.gguf` file. The
-    /// weights live as long as the arena. [#validate] checks them against the configuration.
+    /// Opens a model's folder (`config.json` with `model.safetensors`, or with shards and their index) or a `.gguf`
+    /// file. The weights live as long as the arena. [#validate] checks them against the configuration.
     ///
     /// @throws FileFormatException if a file breaks its format or describes a model that nf4j does not implement
     public static ModelFiles open(Path model, Arena arena) throws IOException {
@@ -35,7 +35,8 @@ public final class ModelFiles {
             return new ModelFiles(ModelConfig.read(model), SafetensorsWeights.open(model, arena));
         }
         if (!Files.exists(model)) {
-            throw new NoSuchFileException(model.toString(), null, "no such model; expected a folder with config.json or a .gguf file");
+            throw new NoSuchFileException(model.toString(), null,
+                    "no such model; expected a folder with config.json or a .gguf file");
         }
         Gguf gguf = Gguf.open(model, arena);
         ModelConfig config = ModelConfig.fromGguf(gguf);
@@ -58,8 +59,8 @@ public final class ModelFiles {
         return packed.isPresent() ? packed.get().shape() : source.shape(name);
     }
 
-    /// Type that a weight is stored in: F32, F16 or BF16. F32 for GGUF's quantized types, which decode to it; U8 for weights
-    /// that bitsandbytes packed.
+    /// Type that a weight is stored in: F32, F16 or BF16. F32 for GGUF's quantized types, which decode to it; U8 for
+    /// weights that bitsandbytes packed.
     public DType storedType(String name) {
         return source.storedType(name);
     }
@@ -90,8 +91,8 @@ public final class ModelFiles {
         }
     }
 
-    /// A weight as it lies in the file, where that is F32, F16 or BF16 in natural row order; empty otherwise. NaN and infinity
-    /// are not checked.
+    /// A weight as it lies in the file, where that is F32, F16 or BF16 in natural row order; empty otherwise. NaN and
+    /// infinity are not checked.
     public Optional<RawTensor> raw(String name) {
         return source.raw(name);
     }
@@ -117,7 +118,8 @@ public final class ModelFiles {
                 throw new FileFormatException(source.file(name), "tensor '" + name + "'", "missing");
             }
             if (!Arrays.equals(shape(name), expected.getValue())) {
-                throw new FileFormatException(source.file(name), "tensor '" + name + "'", "shape " + Shapes.text(shape(name))
+                throw new FileFormatException(source.file(name), "tensor '" + name + "'", "shape "
+                        + Shapes.text(shape(name))
                         + " contradicts the configuration, by which it is " + Shapes.text(expected.getValue()));
             }
         }

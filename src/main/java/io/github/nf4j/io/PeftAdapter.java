@@ -36,13 +36,14 @@ public record PeftAdapter(PeftConfig config, Map<String, Matrices> modules) {
 
     /// Maps an adapter. Its tensors live as long as the arena, and are F32, F16 or BF16.
     ///
-    /// Every tensor must belong to a module that the configuration targets, come as a pair, and have the configured rank.
-    /// Whether the modules are those of a certain model is for [#requireFits] to say.
+    /// Every tensor must belong to a module that the configuration targets, come as a pair, and have the configured
+    /// rank. Whether the modules are those of a certain model is for [#requireFits] to say.
     ///
     /// @throws FileFormatException naming the key of the configuration or the tensor that is wrong or not supported
     public static PeftAdapter open(Path folder, Arena arena) throws IOException {
         if (!Files.isDirectory(folder)) {
-            throw new NoSuchFileException(folder.toString(), null, "no such folder; expected an adapter with " + CONFIG);
+            throw new NoSuchFileException(folder.toString(), null, "no such folder; expected an adapter with "
+                    + CONFIG);
         }
         PeftConfig config = PeftConfigJson.read(JsonObject.read(folder.resolve(CONFIG)));
         Safetensors weights = Safetensors.open(folder.resolve(WEIGHTS), arena);
@@ -65,8 +66,8 @@ public record PeftAdapter(PeftConfig config, Map<String, Matrices> modules) {
                 return name.substring(PREFIX.length(), name.length() - suffix.length());
             }
         }
-        throw new FileFormatException(weights.file(), "tensor '" + name + "'", "unexpected; an adapter's tensors are called "
-                + PREFIX + "<module>" + SUFFIX_A + " and " + SUFFIX_B);
+        throw new FileFormatException(weights.file(), "tensor '" + name + "'",
+                "unexpected; an adapter's tensors are called " + PREFIX + "<module>" + SUFFIX_A + " and " + SUFFIX_B);
     }
 
     private static Matrices pair(Safetensors weights, String path, PeftConfig config) {
@@ -97,8 +98,8 @@ public record PeftAdapter(PeftConfig config, Map<String, Matrices> modules) {
         return tensor;
     }
 
-    /// Checks that this adapter fits a model: it has matrices for exactly the modules that its configuration targets among the
-    /// model's linear layers, in the layers' shapes.
+    /// Checks that this adapter fits a model: it has matrices for exactly the modules that its configuration targets
+    /// among the model's linear layers, in the layers' shapes.
     ///
     /// @param layers `[out, in]` of each linear layer by module path
     /// @throws IllegalArgumentException naming the first module that is missing, unexpected or of another shape
@@ -108,9 +109,10 @@ public record PeftAdapter(PeftConfig config, Map<String, Matrices> modules) {
             Matrices matrices = modules.get(path);
             if (matrices == null && config.targets(path)) {
                 problems.add("it has no matrices for " + path);
-            } else if (matrices != null && (matrices.b().shape()[0] != shape[0] || matrices.a().shape()[1] != shape[1])) {
-                problems.add("for " + path + " it is made for [" + matrices.b().shape()[0] + ", " + matrices.a().shape()[1]
-                        + "], the layer is " + Shapes.text(shape));
+            } else if (matrices != null
+                    && (matrices.b().shape()[0] != shape[0] || matrices.a().shape()[1] != shape[1])) {
+                problems.add("for " + path + " it is made for [" + matrices.b().shape()[0] + ", " + matrices.a()
+                        .shape()[1] + "], the layer is " + Shapes.text(shape));
             }
         });
         modules.keySet().stream().filter(path -> !layers.containsKey(path))

@@ -67,8 +67,8 @@ public record PeftConfig(
     /// @param baseModel name or path of the base model, recorded in the file
     public static PeftConfig of(int rank, double alpha, double dropout, List<String> targetModules, boolean useRslora,
             String baseModel) {
-        return new PeftConfig(rank, alpha, dropout, new Modules.Named(targetModules), new Modules.Named(List.of()), Map.of(),
-                Map.of(), useRslora, List.of(), List.of(), Optional.of(baseModel));
+        return new PeftConfig(rank, alpha, dropout, new Modules.Named(targetModules), new Modules.Named(List.of()),
+                Map.of(), Map.of(), useRslora, List.of(), List.of(), Optional.of(baseModel));
     }
 
     /// @throws IllegalArgumentException if a rank is below 1, a number is out of range, or a pattern is malformed
@@ -79,7 +79,8 @@ public record PeftConfig(
         rankPattern = ordered(rankPattern);
         alphaPattern = ordered(alphaPattern);
         rankPattern.forEach((pattern, value) -> require(value >= 1, "rank of '" + pattern + "'", value, "at least 1"));
-        alphaPattern.forEach((pattern, value) -> require(Double.isFinite(value) && value > 0, "alpha of '" + pattern + "'",
+        alphaPattern.forEach((pattern, value) ->
+                require(Double.isFinite(value) && value > 0, "alpha of '" + pattern + "'",
                 value, "a number greater than 0"));
         layersToTransform = List.copyOf(layersToTransform);
         layersPattern = List.copyOf(layersPattern);
@@ -107,12 +108,14 @@ public record PeftConfig(
             return false;
         }
         boolean named = targetModules instanceof Modules.Named(List<String> names) && !names.contains(modulePath);
-        return !named || layersToTransform.isEmpty() || layer(modulePath).map(layersToTransform::contains).orElse(false);
+        return !named || layersToTransform.isEmpty() || layer(modulePath).map(layersToTransform::contains)
+                .orElse(false);
     }
 
     private static boolean matches(Modules modules, String path) {
         return switch (modules) {
-            case Modules.Named(List<String> names) -> names.stream().anyMatch(n -> path.equals(n) || path.endsWith("." + n));
+            case Modules.Named(List<String> names) -> names.stream()
+                    .anyMatch(n -> path.equals(n) || path.endsWith("." + n));
             case Modules.Matching(String regex) -> Pattern.compile(regex).matcher(path).matches();
             case Modules.AllLinear() -> !path.equals("lm_head");
         };

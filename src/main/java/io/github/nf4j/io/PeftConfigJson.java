@@ -12,12 +12,12 @@ import java.util.TreeMap;
 
 /// `adapter_config.json` to and from [PeftConfig].
 final class PeftConfigJson {
-    /// Keys that [#read] understands, and keys that say nothing about the computation of a saved adapter. Any other key may
-    /// change it and is refused, unless its value is one that switches a feature off.
+    /// Keys that [#read] understands, and keys that say nothing about the computation of a saved adapter. Any other key
+    /// may change it and is refused, unless its value is one that switches a feature off.
     private static final Set<String> KNOWN = Set.of(
             "peft_type", "task_type", "bias", "r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules",
-            "rank_pattern", "alpha_pattern", "use_rslora", "layers_to_transform", "layers_pattern", "base_model_name_or_path",
-            "init_lora_weights",
+            "rank_pattern", "alpha_pattern", "use_rslora", "layers_to_transform", "layers_pattern",
+            "base_model_name_or_path", "init_lora_weights",
             "auto_mapping", "corda_config", "ensure_weight_tying", "eva_config", "inference_mode", "loftq_config",
             "lora_ga_config", "megatron_core", "peft_version", "qalora_group_size", "revision");
 
@@ -57,12 +57,14 @@ final class PeftConfigJson {
     }
 
     private static boolean isOff(JsonNode value) {
-        return value.isNull() || value.isContainerNode() && value.isEmpty() || value.isBoolean() && !value.booleanValue();
+        return value.isNull() || value.isContainerNode() && value.isEmpty()
+                || value.isBoolean() && !value.booleanValue();
     }
 
     private static Modules targetModules(JsonObject json) {
         if (!json.has("target_modules")) {
-            throw json.problem("target_modules", "missing; expected a list of names, a regular expression or all-linear");
+            throw json.problem("target_modules",
+                    "missing; expected a list of names, a regular expression or all-linear");
         }
         return modules(json, "target_modules");
     }
@@ -76,8 +78,8 @@ final class PeftConfigJson {
             return new Modules.Named(json.strings(key));
         }
         String text = json.string(key);
-        return key.equals("target_modules") && text.toLowerCase(Locale.ROOT).equals("all-linear") ? new Modules.AllLinear()
-                : new Modules.Matching(text);
+        return key.equals("target_modules") && text.toLowerCase(Locale.ROOT).equals("all-linear")
+                ? new Modules.AllLinear() : new Modules.Matching(text);
     }
 
     private static Map<String, Integer> rankPattern(JsonObject json) {
@@ -102,10 +104,12 @@ final class PeftConfigJson {
         if (!json.has("layers_pattern")) {
             return List.of();
         }
-        return json.get("layers_pattern").isTextual() ? List.of(json.string("layers_pattern")) : json.strings("layers_pattern");
+        return json.get("layers_pattern").isTextual() ? List.of(json.string("layers_pattern"))
+                : json.strings("layers_pattern");
     }
 
-    /// As PEFT writes it, sorted and indented by two, but with few keys: releases before 0.13 refuse a key that they do not know.
+    /// As PEFT writes it, sorted and indented by two, but with few keys: releases before 0.13 refuse a key that they do
+    /// not know.
     static String write(PeftConfig config) {
         Map<String, Object> keys = new TreeMap<>();
         keys.put("base_model_name_or_path", config.baseModel().orElse(null));

@@ -11,9 +11,10 @@ import java.util.Map;
 final class PythonFormats {
     /// Java patterns for the directives of `strftime`.
     private static final Map<Character, String> DIRECTIVES = Map.ofEntries(
-            Map.entry('a', "EEE"), Map.entry('A', "EEEE"), Map.entry('b', "MMM"), Map.entry('B', "MMMM"), Map.entry('d', "dd"),
-            Map.entry('H', "HH"), Map.entry('I', "hh"), Map.entry('j', "DDD"), Map.entry('m', "MM"), Map.entry('M', "mm"),
-            Map.entry('p', "a"), Map.entry('S', "ss"), Map.entry('y', "yy"), Map.entry('Y', "yyyy"));
+            Map.entry('a', "EEE"), Map.entry('A', "EEEE"), Map.entry('b', "MMM"), Map.entry('B', "MMMM"),
+            Map.entry('d', "dd"), Map.entry('H', "HH"), Map.entry('I', "hh"), Map.entry('j', "DDD"),
+            Map.entry('m', "MM"), Map.entry('M', "mm"), Map.entry('p', "a"), Map.entry('S', "ss"),
+            Map.entry('y', "yy"), Map.entry('Y', "yyyy"));
 
     private PythonFormats() {
     }

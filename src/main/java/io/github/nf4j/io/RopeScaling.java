@@ -2,8 +2,8 @@ package io.github.nf4j.io;
 
 import java.util.List;
 
-/// How rotary frequencies are stretched beyond the length that a model was pretrained on. Unscaled, pair `j` of a head of size
-/// `d` turns by `f_j = theta^(-2j/d)` a position.
+/// How rotary frequencies are stretched beyond the length that a model was pretrained on. Unscaled, pair `j` of a head
+/// of size `d` turns by `f_j = theta^(-2j/d)` a position.
 ///
 /// Optional numbers are resolved here: every field is the value to compute with. Formulas: `modeling_rope_utils.py` of
 /// transformers.
@@ -30,8 +30,8 @@ public sealed interface RopeScaling {
     /// YaRN (arXiv 2309.00071): low frequencies are divided by `factor`, with a ramp between the dimensions that turn
     /// `betaFast` and `betaSlow` times in `originalMaxPositions`.
     ///
-    /// @param attentionFactor multiplies cos and sin. Where the file leaves it open it is computed as transformers does, from
-    ///                        `mscale` and `mscale_all_dim`, or from `factor`.
+    /// @param attentionFactor multiplies cos and sin. Where the file leaves it open it is computed as transformers
+    ///                        does, from `mscale` and `mscale_all_dim`, or from `factor`.
     /// @param truncate        whether the ramp's ends are rounded to whole dimensions
     record Yarn(double factor, double attentionFactor, double betaFast, double betaSlow, double originalMaxPositions,
                 boolean truncate) implements RopeScaling {

@@ -4,7 +4,6 @@ import io.github.nf4j.DType;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
@@ -19,8 +18,9 @@ import java.util.Set;
 
 /// A safetensors file, mapped: tensors are views of the file and nothing is copied.
 ///
-/// The header is checked as a whole before anything is believed: sizes with arithmetic that cannot wrap, types, and that the
-/// tensors cover the data exactly, without holes or overlaps (the format's own rule, which also keeps foreign content out).
+/// The header is checked as a whole before anything is believed: sizes with arithmetic that cannot wrap, types, and
+/// that the tensors cover the data exactly, without holes or overlaps (the format's own rule, which also keeps foreign
+/// content out).
 ///
 /// Format: <https://github.com/huggingface/safetensors#format>
 public final class Safetensors {
@@ -43,8 +43,8 @@ public final class Safetensors {
         MemorySegment whole = MappedFile.map(file, arena);
         long size = whole.byteSize();
         if (size < PREFIX_BYTES) {
-            throw new FileFormatException(file, "header", "the file has " + size + " bytes; the header's length alone takes "
-                    + PREFIX_BYTES);
+            throw new FileFormatException(file, "header", "the file has " + size
+                    + " bytes; the header's length alone takes " + PREFIX_BYTES);
         }
         long headerBytes = whole.get(SafetensorsHeader.U64, 0);
         if (headerBytes < 0 || headerBytes > SafetensorsHeader.MAX_BYTES) {
@@ -90,11 +90,12 @@ public final class Safetensors {
             throw new FileFormatException(file, "tensor '" + name + "'", "type " + entry.type()
                     + " is not supported; nf4j reads " + List.of(DType.values()));
         }
-        return new RawTensor(name, dtype, entry.shape().clone(), data.asSlice(entry.begin(), entry.end() - entry.begin()));
+        return new RawTensor(name, dtype, entry.shape().clone(),
+                data.asSlice(entry.begin(), entry.end() - entry.begin()));
     }
 
-    /// Writes a file as the reference writer does: tensors by descending alignment of their type and then by name, the header
-    /// padded to a multiple of 8, so that every tensor is aligned. The file appears whole or not at all.
+    /// Writes a file as the reference writer does: tensors by descending alignment of their type and then by name, the
+    /// header padded to a multiple of 8, so that every tensor is aligned. The file appears whole or not at all.
     ///
     /// @param tensors  with distinct names; their data may be mapped from another file
     /// @param metadata strings for the header; `format` = `pt`, which transformers requires, is added if absent
@@ -110,7 +111,8 @@ public final class Safetensors {
                 throw new IllegalArgumentException("tensor name '" + tensor.name() + "' is given twice or reserved");
             }
             long end = Math.addExact(offset, tensor.data().byteSize());
-            entries.put(tensor.name(), new SafetensorsHeader.Entry(SafetensorsHeader.Type.of(tensor.dtype()), tensor.shape(),
+            entries.put(tensor.name(),
+                    new SafetensorsHeader.Entry(SafetensorsHeader.Type.of(tensor.dtype()), tensor.shape(),
                     offset, end));
             offset = end;
         }
@@ -125,7 +127,8 @@ public final class Safetensors {
                 long bytes = tensor.data().byteSize();
                 long chunk = 1L << 30; // a ByteBuffer holds less than 2 GiB
                 for (long at = 0; at < bytes; at += chunk) {
-                    AtomicFile.writeFully(channel, tensor.data().asSlice(at, Math.min(chunk, bytes - at)).asByteBuffer());
+                    AtomicFile.writeFully(channel, tensor.data().asSlice(at, Math.min(chunk, bytes - at))
+                            .asByteBuffer());
                 }
             }
         });

@@ -30,7 +30,8 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
     static final String METADATA_KEY = "__metadata__";
     static final ValueLayout.OfLong U64 = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
-    /// Far above any real file (a shard of the largest models has some thousands of tensors), far below what stalls a reader.
+    /// Far above any real file (a shard of the largest models has some thousands of tensors), far below what stalls a
+    /// reader.
     private static final int MAX_TENSORS = 100_000;
     private static final int MAX_RANK = 64;
 
@@ -40,11 +41,11 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
             .disable(StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION)
             .build();
 
-    /// Element types of the format, in the order of the reference implementation: by alignment, then by age. The writer sorts
-    /// by it. Types with no [DType] can be in a file, and be skipped, but not be read.
+    /// Element types of the format, in the order of the reference implementation: by alignment, then by age. The writer
+    /// sorts by it. Types with no [DType] can be in a file, and be skipped, but not be read.
     enum Type {
-        BOOL(8), F4(4), F6_E2M3(6), F6_E3M2(6), U8(8, DType.U8), I8(8), F8_E5M2(8), F8_E4M3(8), F8_E8M0(8), F8_E4M3FNUZ(8),
-        F8_E5M2FNUZ(8), I16(16), U16(16), F16(16, DType.F16), BF16(16, DType.BF16), I32(32, DType.I32), U32(32),
+        BOOL(8), F4(4), F6_E2M3(6), F6_E3M2(6), U8(8, DType.U8), I8(8), F8_E5M2(8), F8_E4M3(8), F8_E8M0(8),
+        F8_E4M3FNUZ(8), F8_E5M2FNUZ(8), I16(16), U16(16), F16(16, DType.F16), BF16(16, DType.BF16), I32(32, DType.I32), U32(32),
         F32(32, DType.F32), C64(64), F64(64), I64(64, DType.I64), U64(64);
 
         private final int bits;
@@ -112,8 +113,8 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
             }
             if (entry.begin() != covered) {
                 throw new FileFormatException(file, place, "data_offsets begin at " + entry.begin() + ", "
-                        + (entry.begin() < covered ? "inside" : "behind a hole after") + " the tensor before, which ends at "
-                        + covered);
+                        + (entry.begin() < covered ? "inside" : "behind a hole after")
+                        + " the tensor before, which ends at " + covered);
             }
             covered = entry.end();
         }
@@ -210,8 +211,8 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
                 throw new FileFormatException(file, place, "the size of shape " + Shapes.text(shape) + " overflows", e);
             }
             if (bits % 8 != 0 || end - begin != bits / 8) {
-                throw new FileFormatException(file, place, "data_offsets [" + begin + ", " + end + "] hold " + (end - begin)
-                        + " bytes, " + type + " " + Shapes.text(shape) + " has " + bits + " bits");
+                throw new FileFormatException(file, place, "data_offsets [" + begin + ", " + end + "] hold "
+                        + (end - begin) + " bytes, " + type + " " + Shapes.text(shape) + " has " + bits + " bits");
             }
             return new Entry(type, shape, begin, end);
         }

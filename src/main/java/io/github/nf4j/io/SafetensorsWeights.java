@@ -33,13 +33,14 @@ final class SafetensorsWeights implements WeightSource {
         } else if (Files.exists(index)) {
             openShards(JsonObject.read(index).object("weight_map"), folder, arena, files);
         } else {
-            throw new NoSuchFileException(single.toString(), null, "no such file, and no model.safetensors.index.json beside it");
+            throw new NoSuchFileException(single.toString(), null,
+                    "no such file, and no model.safetensors.index.json beside it");
         }
         return new SafetensorsWeights(folder, files);
     }
 
-    /// Opens every shard that the index names. Index and shards must agree in both directions: a tensor in another shard than
-    /// the index says, or one that the index does not know, means that the folder mixes two models.
+    /// Opens every shard that the index names. Index and shards must agree in both directions: a tensor in another
+    /// shard than the index says, or one that the index does not know, means that the folder mixes two models.
     private static void openShards(JsonObject weightMap, Path folder, Arena arena, Map<String, Safetensors> files)
             throws IOException {
         Map<String, Safetensors> shards = new LinkedHashMap<>();
@@ -57,7 +58,8 @@ final class SafetensorsWeights implements WeightSource {
         for (Safetensors shard : shards.values()) {
             for (String tensor : shard.names()) {
                 if (files.get(tensor) != shard) {
-                    throw new FileFormatException(shard.file(), "tensor '" + tensor + "'", "the index does not list it here");
+                    throw new FileFormatException(shard.file(), "tensor '" + tensor + "'",
+                            "the index does not list it here");
                 }
             }
         }
@@ -65,7 +67,8 @@ final class SafetensorsWeights implements WeightSource {
 
     private static Safetensors openShard(JsonObject weightMap, String tensor, String shard, Path folder, Arena arena)
             throws IOException {
-        if (shard.isEmpty() || shard.equals("..") || shard.contains("/") || shard.contains("\\") || shard.indexOf('\0') >= 0) {
+        if (shard.isEmpty() || shard.equals("..") || shard.contains("/") || shard.contains("\\")
+                || shard.indexOf('\0') >= 0) {
             throw weightMap.problem(tensor, "'" + shard + "' is not the name of a file in this folder");
         }
         Path path = folder.resolve(shard);
@@ -115,7 +118,8 @@ final class SafetensorsWeights implements WeightSource {
     private Decoders.Decoder decoder(RawTensor tensor) {
         return switch (tensor.dtype()) {
             case F32, F16, BF16 -> Decoders.of(tensor.dtype());
-            case I32, I64, U8 -> throw new FileFormatException(file(tensor.name()), "tensor '" + tensor.name() + "'", "type "
+            case I32, I64, U8 ->
+                    throw new FileFormatException(file(tensor.name()), "tensor '" + tensor.name() + "'", "type "
                     + tensor.dtype() + "; expected F32, F16 or BF16");
         };
     }

@@ -9,8 +9,8 @@ final class Shapes {
 
     /// The product of the sizes.
     ///
-    /// @throws ArithmeticException if it exceeds a long, or if a size is negative. A zero does not hide an overflow: the
-    ///                             product of the other sizes must fit as well.
+    /// @throws ArithmeticException if it exceeds a long, or if a size is negative. A zero does not hide an overflow:
+    ///                             the product of the other sizes must fit as well.
     static long elements(long[] shape) {
         long product = 1;
         boolean empty = false;

@@ -8,8 +8,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/// The texts of a tokenizer's special tokens under transformers' names (`bos_token`, `eos_token`, `pad_token`, `unk_token`);
-/// those that the tokenizer has not are absent.
+/// The texts of a tokenizer's special tokens under transformers' names (`bos_token`, `eos_token`, `pad_token`,
+/// `unk_token`); those that the tokenizer has not are absent.
 record SpecialTokens(Map<String, String> texts) {
     private static final String CONFIG = "tokenizer_config.json";
 
@@ -31,7 +31,8 @@ record SpecialTokens(Map<String, String> texts) {
     /// From a GGUF file, which has their ids.
     static SpecialTokens read(GgufMetadata metadata) {
         List<String> tokens = metadata.strings("tokenizer.ggml.tokens");
-        Map<String, String> keys = Map.of("bos_token", "bos", "eos_token", "eos", "pad_token", "padding", "unk_token", "unknown");
+        Map<String, String> keys = Map.of("bos_token", "bos", "eos_token", "eos", "pad_token", "padding",
+                "unk_token", "unknown");
         Map<String, String> texts = new LinkedHashMap<>();
         keys.forEach((name, key) -> {
             String full = "tokenizer.ggml." + key + "_token_id";

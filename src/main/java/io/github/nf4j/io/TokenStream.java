@@ -5,8 +5,8 @@ import java.util.List;
 
 /// Decodes tokens one by one, holding back bytes until they are whole characters.
 ///
-/// Tokens are decoded together with those before them, because a character may take several and because some tokenizers treat
-/// the first token of a text in a special way.
+/// Tokens are decoded together with those before them, because a character may take several and because some tokenizers
+/// treat the first token of a text in a special way.
 public final class TokenStream {
     private static final String REPLACEMENT = "\uFFFD";
 
@@ -43,6 +43,7 @@ public final class TokenStream {
     }
 
     private String text(int tokens) {
-        return tokenizer.decode(window.subList(0, tokens).stream().mapToInt(Integer::intValue).toArray(), skipSpecialTokens);
+        return tokenizer.decode(window.subList(0, tokens).stream().mapToInt(Integer::intValue).toArray(),
+                skipSpecialTokens);
     }
 }

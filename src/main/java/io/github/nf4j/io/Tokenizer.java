@@ -13,7 +13,8 @@ import java.util.Map;
 import java.util.OptionalInt;
 import java.util.Set;
 
-/// A model's tokenizer: Hugging Face's own implementation, run from `tokenizer.json` or from the vocabulary of a GGUF file.
+/// A model's tokenizer: Hugging Face's own implementation, run from `tokenizer.json` or from the vocabulary of a GGUF
+/// file.
 ///
 /// Works without a network. Safe for use by several threads until it is closed.
 public final class Tokenizer implements AutoCloseable {
@@ -66,8 +67,8 @@ public final class Tokenizer implements AutoCloseable {
 
     /// Token ids of a text. Special tokens that the text spells out become their ids.
     ///
-    /// @param addSpecialTokens whether the tokens are added that the model expects around a text, such as BOS. False for the
-    ///                         output of a chat template, which has them.
+    /// @param addSpecialTokens whether the tokens are added that the model expects around a text, such as BOS. False
+    ///                         for the output of a chat template, which has them.
     public int[] encode(String text, boolean addSpecialTokens) {
         long[] ids = tokenizer.encode(text, addSpecialTokens, false).getIds();
         int[] result = new int[ids.length];
@@ -77,8 +78,8 @@ public final class Tokenizer implements AutoCloseable {
         return result;
     }
 
-    /// The text of tokens, special tokens included. Bytes that are not UTF-8 become U+FFFD; to print tokens one by one, use
-    /// a [TokenStream].
+    /// The text of tokens, special tokens included. Bytes that are not UTF-8 become U+FFFD; to print tokens one by one,
+    /// use a [TokenStream].
     public String decode(int[] ids) {
         return decode(ids, false);
     }
@@ -108,8 +109,8 @@ public final class Tokenizer implements AutoCloseable {
         return json.id(token);
     }
 
-    /// Tokens that end a generation: first the tokenizer's own EOS, which training appends to a text, then those that the
-    /// model's configuration adds. May be empty.
+    /// Tokens that end a generation: first the tokenizer's own EOS, which training appends to a text, then those that
+    /// the model's configuration adds. May be empty.
     public List<Integer> eosIds() {
         return eosIds;
     }

@@ -47,14 +47,15 @@ record TokenizerJson(Path file, String text, Map<String, Integer> ids, int vocab
         return new TokenizerJson(json.file(), withoutTruncationAndPadding(json), ids, size);
     }
 
-    /// Merges are written `"a b"`, or as pairs since tokenizers 0.20. A reader that passes over another spelling still works,
-    /// with one token a byte.
+    /// Merges are written `"a b"`, or as pairs since tokenizers 0.20. A reader that passes over another spelling still
+    /// works, with one token a byte.
     private static void checkMerges(JsonObject model) {
         if (!model.has("merges")) {
             return;
         }
         for (JsonNode merge : model.get("merges")) {
-            boolean pair = merge.isArray() && merge.size() == 2 && merge.path(0).isTextual() && merge.path(1).isTextual();
+            boolean pair = merge.isArray() && merge.size() == 2 && merge.path(0).isTextual()
+                    && merge.path(1).isTextual();
             if (!pair && !(merge.isTextual() && merge.textValue().indexOf(' ') > 0)) {
                 throw model.problem("merges", "expected \"a b\" or [\"a\", \"b\"], found " + merge);
             }

@@ -52,8 +52,8 @@ class BnbWeightTest {
         assertTrue(model.bnb("model.norm.weight").isEmpty());
     }
 
-    /// The formula of the class, applied here, gives back the matrix that was packed: the same model's plain checkpoint, up to
-    /// half a step of the code.
+    /// The formula of the class, applied here, gives back the matrix that was packed: the same model's plain
+    /// checkpoint, up to half a step of the code.
     @ParameterizedTest
     @CsvSource({"bnb/nf4-nested, models/llama-tied", "bnb/nf4-plain, models/llama-sharded"})
     void itsPartsDescribeTheMatrix(String packed, String original) throws IOException {
@@ -69,8 +69,10 @@ class BnbWeightTest {
     }
 
     private static float scale(BnbWeight weight, int block) {
-        return weight.nested().map(nested -> f32(nested.map(), Byte.toUnsignedInt(weight.absmax().get(ValueLayout.JAVA_BYTE, block)))
-                * f32(nested.absmax(), block / nested.blockSize()) + nested.offset()).orElseGet(() -> f32(weight.absmax(), block));
+        return weight.nested()
+                .map(nested -> f32(nested.map(), Byte.toUnsignedInt(weight.absmax().get(ValueLayout.JAVA_BYTE, block)))
+                * f32(nested.absmax(), block / nested.blockSize()) + nested.offset())
+                        .orElseGet(() -> f32(weight.absmax(), block));
     }
 
     private static float f32(MemorySegment floats, int index) {
@@ -101,12 +103,14 @@ class BnbWeightTest {
             "\"bfloat16\"              | \"int8\"                 | dtype",
             "{                         | [                        | malformed"})
     void refusesStatesThatContradictTheTensors(String from, String to, String expected) throws IOException {
-        String message = assertThrows(FileFormatException.class, () -> withState(s -> s.replace(from, to)).bnb(NAME)).getMessage();
+        String message = assertThrows(FileFormatException.class, () -> withState(s -> s.replace(from, to)).bnb(NAME))
+                .getMessage();
         assertTrue(message.contains(expected) && message.contains("model.safetensors"), message);
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {".quant_map", ".nested_quant_map", ".nested_absmax", ".absmax", ".quant_state.bitsandbytes__nf4"})
+    @ValueSource(strings = {".quant_map", ".nested_quant_map", ".nested_absmax", ".absmax",
+            ".quant_state.bitsandbytes__nf4"})
     void namesPartsThatAreMissing(String part) throws IOException {
         ModelFiles model = without(NAME + part);
         assertTrue(assertThrows(FileFormatException.class, () -> model.bnb(NAME)).getMessage().contains(NAME + part));

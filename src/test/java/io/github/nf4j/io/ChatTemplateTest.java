@@ -42,7 +42,8 @@ class ChatTemplateTest {
         ChatTemplate template = ChatTemplate.of(Path.of(name), source, Map.of("bos_token", "<s>", "eos_token", "</s>"));
         boolean prompt = expected.get("add_generation_prompt").asBoolean();
         if (expected.has("error")) {
-            String message = assertThrows(IllegalArgumentException.class, () -> template.render(messages(expected), prompt))
+            String message = assertThrows(IllegalArgumentException.class, () ->
+                    template.render(messages(expected), prompt))
                     .getMessage();
             assertTrue(message.contains(expected.get("error").asText()), message);
         } else {
@@ -52,7 +53,8 @@ class ChatTemplateTest {
 
     private static List<ChatMessage> messages(JsonNode json) {
         List<ChatMessage> messages = new ArrayList<>();
-        json.get("messages").forEach(m -> messages.add(new ChatMessage(m.get("role").asText(), m.get("content").asText())));
+        json.get("messages")
+                .forEach(m -> messages.add(new ChatMessage(m.get("role").asText(), m.get("content").asText())));
         return messages;
     }
 
@@ -64,12 +66,14 @@ class ChatTemplateTest {
         Files.writeString(folder.resolve("tokenizer_config.json"),
                 "{\"chat_template\": \"{{ messages[0].content }}{{ eos_token }}\", \"eos_token\": {\"content\": \"</s>\"}}");
         assertEquals("Hello</s>", ChatTemplate.find(folder).orElseThrow().render(HELLO, true));
-        Files.writeString(folder.resolve("tokenizer_config.json"), "{\"chat_template\": [{\"name\": \"tool_use\", \"template\": \"x\"},"
+        Files.writeString(folder.resolve("tokenizer_config.json"),
+                "{\"chat_template\": [{\"name\": \"tool_use\", \"template\": \"x\"},"
                 + "{\"name\": \"default\", \"template\": \"list\"}]}");
         assertEquals("list", ChatTemplate.find(folder).orElseThrow().render(HELLO, true));
         Files.writeString(folder.resolve("chat_template.jinja"), "file");
         assertEquals("file", ChatTemplate.find(folder).orElseThrow().render(HELLO, true));
-        Path gguf = new GgufWriter().string("general.architecture", "llama").string("tokenizer.chat_template", "{{ bos_token }}!")
+        Path gguf = new GgufWriter().string("general.architecture", "llama")
+                .string("tokenizer.chat_template", "{{ bos_token }}!")
                 .strings("tokenizer.ggml.tokens", List.of("a", "<s>")).u32("tokenizer.ggml.bos_token_id", 1)
                 .write(folder.resolve("model.gguf"));
         assertEquals("<s>!", ChatTemplate.find(gguf).orElseThrow().render(HELLO, true));
@@ -84,7 +88,8 @@ class ChatTemplateTest {
 
     @Test
     void namesTheFileOfATemplateThatDoesNotWork() {
-        ChatTemplate template = ChatTemplate.of(Path.of("broken.jinja"), "{% for m in messages %}{{ m.content }}", Map.of());
+        ChatTemplate template = ChatTemplate.of(Path.of("broken.jinja"), "{% for m in messages %}{{ m.content }}",
+                Map.of());
         String message = assertThrows(FileFormatException.class, () -> template.render(HELLO, false)).getMessage();
         assertTrue(message.contains("broken.jinja"), message);
     }

@@ -35,8 +35,8 @@ final class GgufModel {
         return writer;
     }
 
-    /// The converter's `w.reshape(heads, 2, rows / heads / 2, columns).swapaxes(1, 2)`; with several columns the elements of a
-    /// row stay together, with one the rows are the elements, and the same index arithmetic serves both.
+    /// The converter's `w.reshape(heads, 2, rows / heads / 2, columns).swapaxes(1, 2)`; with several columns the
+    /// elements of a row stay together, with one the rows are the elements, and the same index arithmetic serves both.
     private static float[] permute(float[] values, int heads) {
         float[] permuted = new float[values.length];
         int head = values.length / heads;
@@ -46,8 +46,8 @@ final class GgufModel {
         for (int h = 0; h < heads; h++) {
             for (int half = 0; half < 2; half++) {
                 for (int i = 0; i < pairs; i++) {
-                    System.arraycopy(values, h * head + (half * pairs + i) * columns, permuted, h * head + (i * 2 + half) * columns,
-                            columns);
+                    System.arraycopy(values, h * head + (half * pairs + i) * columns, permuted, h * head
+                            + (i * 2 + half) * columns, columns);
                 }
             }
         }
@@ -61,6 +61,7 @@ final class GgufModel {
             String[] parts = module.split("\\.", 4);
             return "blk." + parts[2] + "." + NAMES.get(parts[3]) + suffix;
         }
-        return Map.of("model.embed_tokens", "token_embd", "model.norm", "output_norm", "lm_head", "output").get(module) + suffix;
+        return Map.of("model.embed_tokens", "token_embd", "model.norm", "output_norm", "lm_head", "output").get(module)
+                + suffix;
     }
 }

@@ -31,9 +31,11 @@ class GgufModelTest {
 
     private final Arena arena = Arena.ofAuto();
 
-    /// A model written as GGUF reads as it does from its folder: names, shapes, and q and k in Hugging Face's row order.
+    /// A model written as GGUF reads as it does from its folder: names, shapes, and q and k in Hugging Face's row
+    /// order.
     @ParameterizedTest
-    @CsvSource({"models/llama-sharded, llama", "models/llama-tied, llama", "models/mistral-window, llama", "models/qwen2, qwen2"})
+    @CsvSource({"models/llama-sharded, llama", "models/llama-tied, llama", "models/mistral-window, llama",
+            "models/qwen2, qwen2"})
     void readsTheSameWeights(String fixture, String architecture) throws IOException {
         ModelFiles original = ModelFiles.open(Fixtures.path(fixture), arena);
         Path path = GgufModel.of(original, architecture).write(folder.resolve("model.gguf"));
@@ -71,7 +73,8 @@ class GgufModelTest {
         ModelConfig c = config(w -> w.u32("tokenizer.ggml.bos_token_id", 1).u32("tokenizer.ggml.eos_token_id", 2)
                 .u32("tokenizer.ggml.eot_token_id", 3).u32("tokenizer.ggml.padding_token_id", 0));
         assertEquals(Architecture.LLAMA, c.architecture());
-        assertEquals(List.of(384, 64, 160, 3, 4, 2, 16, 256), List.of(c.vocabularySize(), c.hiddenSize(), c.intermediateSize(),
+        assertEquals(List.of(384, 64, 160, 3, 4, 2, 16, 256),
+                List.of(c.vocabularySize(), c.hiddenSize(), c.intermediateSize(),
                 c.layers(), c.heads(), c.keyValueHeads(), c.headSize(), c.maxPositions()));
         assertEquals(1e-5, c.rmsNormEpsilon(), 1e-12);
         assertEquals(10_000, c.ropeTheta());
@@ -86,9 +89,11 @@ class GgufModelTest {
     @Test
     void readsRopeScaling() throws IOException {
         assertEquals(new RopeScaling.Linear(4),
-                config(w -> w.string("llama.rope.scaling.type", "linear").f32("llama.rope.scaling.factor", 4)).ropeScaling());
+                config(w -> w.string("llama.rope.scaling.type", "linear").f32("llama.rope.scaling.factor", 4))
+                .ropeScaling());
         RopeScaling.Yarn yarn = (RopeScaling.Yarn) config(w -> w.string("llama.rope.scaling.type", "yarn")
-                .f32("llama.rope.scaling.factor", 8).u32("llama.rope.scaling.original_context_length", 64)).ropeScaling();
+                .f32("llama.rope.scaling.factor", 8).u32("llama.rope.scaling.original_context_length", 64))
+                .ropeScaling();
         assertEquals(new RopeScaling.Yarn(8, 0.1 * Math.log(8) + 1, 32, 1, 64, true), yarn);
         RopeScaling.Divisors divisors = (RopeScaling.Divisors) config(w -> w.tensor("rope_freqs.weight", new long[] {8},
                 1, 1, 1, 2, 4, 8, 8, 8)).ropeScaling();
@@ -104,7 +109,8 @@ class GgufModelTest {
                 unsupported("llama.attention.value_length", w -> w.u32("llama.attention.value_length", 8)),
                 unsupported("llama.rope.scaling.type", w -> w.string("llama.rope.scaling.type", "longrope")),
                 unsupported("rope_freqs.weight", w -> w.tensor("rope_freqs.weight", new long[] {4}, 1, 1, 1, 1)),
-                unsupported("rope_freqs.weight", w -> w.tensor("rope_freqs.weight", new long[] {8}, 1, 1, 1, 1, 1, 1, 1, 0)),
+                unsupported("rope_freqs.weight", w ->
+                w.tensor("rope_freqs.weight", new long[] {8}, 1, 1, 1, 1, 1, 1, 1, 0)),
                 unsupported("tokenizer.ggml.eos_token_id", w -> w.u32("tokenizer.ggml.eos_token_id", 384)));
     }
 
@@ -122,7 +128,8 @@ class GgufModelTest {
     @Test
     void refusesOtherArchitecturesAndMissingKeys() throws IOException {
         Path path = new GgufWriter().string("general.architecture", "gemma3").write(folder.resolve("other.gguf"));
-        assertTrue(assertThrows(FileFormatException.class, () -> ModelFiles.open(path, arena)).getMessage().contains("gemma3"));
+        assertTrue(assertThrows(FileFormatException.class, () -> ModelFiles.open(path, arena)).getMessage()
+                .contains("gemma3"));
         Path bare = new GgufWriter().string("general.architecture", "llama").write(folder.resolve("bare.gguf"));
         assertTrue(assertThrows(FileFormatException.class, () -> ModelFiles.open(bare, arena)).getMessage()
                 .contains("llama.embedding_length"));

@@ -53,7 +53,8 @@ class GgufTest {
     void refusesValuesOfAnotherTypeOrRangeByKey() throws IOException {
         try (Arena arena = Arena.ofConfined()) {
             GgufMetadata metadata = Gguf.open(QUANTS, arena).metadata();
-            for (Runnable wrong : List.<Runnable>of(() -> metadata.string("test.u8"), () -> metadata.integer("test.u8", 0, 199),
+            for (Runnable wrong
+                    : List.<Runnable>of(() -> metadata.string("test.u8"), () -> metadata.integer("test.u8", 0, 199),
                     () -> metadata.integers("test.strings"), () -> metadata.strings("test.string"),
                     () -> metadata.bool("test.u8", true), () -> metadata.number("test.none"))) {
                 String message = assertThrows(FileFormatException.class, wrong::run).getMessage();
@@ -70,7 +71,8 @@ class GgufTest {
             GgufTensor tensor = Gguf.open(QUANTS, arena).tensor(type.name());
             assertEquals(type, tensor.type());
             assertArrayEquals(new long[] {5, 96}, tensor.shape());
-            float[] expected = Fixtures.f32(Safetensors.open(Fixtures.path("gguf/quants.safetensors"), arena).tensor(type.name()));
+            float[] expected = Fixtures.f32(Safetensors.open(Fixtures.path("gguf/quants.safetensors"), arena)
+                    .tensor(type.name()));
             MemorySegment all = arena.allocate(ValueLayout.JAVA_FLOAT, 5 * 96);
             tensor.dequantize(0, 5 * 96, all);
             assertArrayEquals(expected, all.toArray(ValueLayout.JAVA_FLOAT));

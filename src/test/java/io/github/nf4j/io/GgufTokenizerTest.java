@@ -25,12 +25,13 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 class GgufTokenizerTest {
-    /// A small byte-level vocabulary whose merges show where the pre-tokenizer cuts. `Ġ` is a space, `Ċ` a newline, `Ã©` is é.
-    private static final List<String> TOKENS = List.of("<s>", "</s>", "<tool>", "1", "2", "3", "4", "12", "123", "1234", "a", "b",
-            "ab", "Ġ", "Ċ", "ĠĊ", "ĊĊ", "Ġa", "Ġab", "'", "S", "'S", "Ã", "©", "Ã©", "e", "Ì", "ģ", "!", "!Ċ",
+    /// A small byte-level vocabulary whose merges show where the pre-tokenizer cuts. `Ġ` is a space, `Ċ` a newline,
+    /// `Ã©` is é.
+    private static final List<String> TOKENS = List.of("<s>", "</s>", "<tool>", "1", "2", "3", "4", "12", "123", "1234",
+            "a", "b", "ab", "Ġ", "Ċ", "ĠĊ", "ĊĊ", "Ġa", "Ġab", "'", "S", "'S", "Ã", "©", "Ã©", "e", "Ì", "ģ", "!", "!Ċ",
             "a'", "abb", "x");
-    private static final List<String> MERGES = List.of("1 2", "12 3", "123 4", "Ġ a", "a b", "Ġa b", "Ġ Ċ", "Ċ Ċ", "' S", "Ã ©",
-            "! Ċ", "a '");
+    private static final List<String> MERGES = List.of("1 2", "12 3", "123 4", "Ġ a", "a b", "Ġa b", "Ġ Ċ", "Ċ Ċ",
+            "' S", "Ã ©", "! Ċ", "a '");
 
     @TempDir
     Path folder;
@@ -126,7 +127,8 @@ class GgufTokenizerTest {
                 lie("tokenizer.ggml.token_type", writer("qwen2", TOKENS, List.of(1, 1), MERGES)),
                 lie("'a' is there twice", writer("qwen2", List.of("a", "a"), List.of(1, 1), List.of())),
                 lie("tokenizer.ggml.merges", writer("qwen2", TOKENS, types(), List.of("ab"))),
-                lie("tokenizer.ggml.eos_token_id", writer("qwen2", TOKENS, types(), MERGES).u32("tokenizer.ggml.eos_token_id", 99)),
+                lie("tokenizer.ggml.eos_token_id", writer("qwen2", TOKENS, types(), MERGES)
+                .u32("tokenizer.ggml.eos_token_id", 99)),
                 lie("tokenizer.ggml.bos_token_id", writer("llama-bpe", TOKENS, types(), MERGES)));
     }
 
@@ -150,7 +152,8 @@ class GgufTokenizerTest {
 
     private static GgufWriter writer(String pre, List<String> tokens, List<Integer> types, List<String> merges) {
         return new GgufWriter().string("general.architecture", "llama").string("tokenizer.ggml.model", "gpt2")
-                .string("tokenizer.ggml.pre", pre).strings("tokenizer.ggml.tokens", tokens).i32s("tokenizer.ggml.token_type", types)
+                .string("tokenizer.ggml.pre", pre).strings("tokenizer.ggml.tokens", tokens)
+                .i32s("tokenizer.ggml.token_type", types)
                 .strings("tokenizer.ggml.merges", merges);
     }
 

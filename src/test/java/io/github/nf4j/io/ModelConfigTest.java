@@ -32,7 +32,8 @@ class ModelConfigTest {
     void readsWhatTransformers5Writes() throws IOException {
         ModelConfig c = ModelConfig.read(Fixtures.path("models/llama-tied"));
         assertEquals(Architecture.LLAMA, c.architecture());
-        assertEquals(List.of(384, 64, 160, 2, 4, 2, 32, 256), List.of(c.vocabularySize(), c.hiddenSize(), c.intermediateSize(),
+        assertEquals(List.of(384, 64, 160, 2, 4, 2, 32, 256),
+                List.of(c.vocabularySize(), c.hiddenSize(), c.intermediateSize(),
                 c.layers(), c.heads(), c.keyValueHeads(), c.headSize(), c.maxPositions()));
         assertEquals(1e-6, c.rmsNormEpsilon());
         assertEquals(500_000, c.ropeTheta());
@@ -121,7 +122,8 @@ class ModelConfigTest {
     @Test
     void prefersTheThetaInsideRopeParameters() throws IOException {
         assertEquals(7, read("llama", ", \"rope_theta\": 5, \"rope_parameters\": {\"rope_theta\": 7}").ropeTheta());
-        assertEquals(5, read("llama", ", \"rope_theta\": 5, \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}").ropeTheta());
+        assertEquals(5, read("llama", ", \"rope_theta\": 5, \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}")
+                .ropeTheta());
     }
 
     @Test

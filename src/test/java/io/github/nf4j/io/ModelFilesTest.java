@@ -39,7 +39,8 @@ class ModelFilesTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"models/llama-tied, BF16", "models/llama-sharded, F32", "models/qwen2, F16", "models/mistral-window, BF16"})
+    @CsvSource({"models/llama-tied, BF16", "models/llama-sharded, F32", "models/qwen2, F16",
+            "models/mistral-window, BF16"})
     void readsEveryFixture(String name, DType type) throws IOException {
         ModelFiles model = ModelFiles.open(Fixtures.path(name), arena);
         model.validate();
@@ -60,10 +61,12 @@ class ModelFilesTest {
         MemorySegment rows = arena.allocate(ValueLayout.JAVA_FLOAT, 2 * 64);
         model.readF32Rows(QUERY, 5, 2, rows);
         assertArrayEquals(Arrays.copyOfRange(decoded, 5 * 64, 7 * 64), rows.toArray(ValueLayout.JAVA_FLOAT));
-        assertThrows(IndexOutOfBoundsException.class, () -> model.readF32Rows(QUERY, model.config().querySize() - 1, 2, rows));
+        assertThrows(IndexOutOfBoundsException.class, () ->
+                model.readF32Rows(QUERY, model.config().querySize() - 1, 2, rows));
         assertThrows(IndexOutOfBoundsException.class, () -> model.readF32Rows(QUERY, 0, 3, rows));
         assertFalse(model.has("model.layers.9.mlp.up_proj.weight"));
-        assertTrue(assertThrows(FileFormatException.class, () -> model.shape("nothing")).getMessage().contains("'nothing'"));
+        assertTrue(assertThrows(FileFormatException.class, () -> model.shape("nothing")).getMessage()
+                .contains("'nothing'"));
     }
 
     @Test
@@ -78,19 +81,24 @@ class ModelFilesTest {
     @ParameterizedTest
     @ValueSource(floats = {Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY})
     void refusesValuesThatAreNotFinite(float value) throws IOException {
-        RawTensor norm = new RawTensor("model.norm.weight", DType.F32, new long[] {64}, Fixtures.segment(new float[64]));
+        RawTensor norm = new RawTensor("model.norm.weight", DType.F32, new long[] {64},
+                Fixtures.segment(new float[64]));
         norm.data().setAtIndex(ValueLayout.JAVA_FLOAT, 41, value);
         ModelFiles model = changed("models/llama-tied", norm);
         MemorySegment dst = arena.allocate(ValueLayout.JAVA_FLOAT, 64);
-        String message = assertThrows(FileFormatException.class, () -> model.readF32Rows(norm.name(), 0, 1, dst)).getMessage();
+        String message = assertThrows(FileFormatException.class, () -> model.readF32Rows(norm.name(), 0, 1, dst))
+                .getMessage();
         assertTrue(message.contains("'model.norm.weight'") && message.contains("element 41"), message);
     }
 
     @Test
     void refusesShapesThatContradictTheConfiguration() throws IOException {
-        RawTensor norm = new RawTensor("model.norm.weight", DType.F32, new long[] {32}, Fixtures.segment(new float[32]));
-        String message = assertThrows(FileFormatException.class, changed("models/llama-tied", norm)::validate).getMessage();
-        assertTrue(message.contains("'model.norm.weight'") && message.contains("[32]") && message.contains("[64]"), message);
+        RawTensor norm = new RawTensor("model.norm.weight", DType.F32, new long[] {32},
+                Fixtures.segment(new float[32]));
+        String message = assertThrows(FileFormatException.class, changed("models/llama-tied", norm)::validate)
+                .getMessage();
+        assertTrue(message.contains("'model.norm.weight'") && message.contains("[32]") && message.contains("[64]"),
+                message);
     }
 
     @Test
@@ -106,7 +114,8 @@ class ModelFilesTest {
 
     @Test
     void refusesIntegerWeights() throws IOException {
-        RawTensor norm = new RawTensor("model.norm.weight", DType.I32, new long[] {64}, Fixtures.segment(new float[64]));
+        RawTensor norm = new RawTensor("model.norm.weight", DType.I32, new long[] {64},
+                Fixtures.segment(new float[64]));
         ModelFiles model = changed("models/llama-tied", norm);
         MemorySegment dst = arena.allocate(ValueLayout.JAVA_FLOAT, 64);
         assertTrue(assertThrows(FileFormatException.class, () -> model.readF32Rows(norm.name(), 0, 1, dst)).getMessage()
@@ -141,9 +150,11 @@ class ModelFilesTest {
     void refusesTensorsThatTheIndexDoesNotList() throws IOException {
         copyAll("models/llama-sharded");
         Path index = folder.resolve("model.safetensors.index.json");
-        Files.writeString(index, Files.readString(index).replaceAll("\"model.layers.1.input_layernorm.weight\": \"[^\"]*\",", ""));
+        Files.writeString(index, Files.readString(index)
+                .replaceAll("\"model.layers.1.input_layernorm.weight\": \"[^\"]*\",", ""));
         String message = assertThrows(FileFormatException.class, () -> ModelFiles.open(folder, arena)).getMessage();
-        assertTrue(message.contains("model.layers.1.input_layernorm.weight") && message.contains("does not list"), message);
+        assertTrue(message.contains("model.layers.1.input_layernorm.weight") && message.contains("does not list"),
+                message);
     }
 
     /// A fixture with one tensor replaced or added.

@@ -78,10 +78,12 @@ class PeftAdapterTest {
         assertFalse(config(new Modules.Matching("(q|v)_proj")).targets(QUERY), "the whole path must match");
         assertTrue(config(new Modules.AllLinear()).targets(QUERY));
         assertFalse(config(new Modules.AllLinear()).targets("lm_head"));
-        PeftConfig excluded = config(new Modules.AllLinear(), new Modules.Named(List.of("q_proj")), List.of(), List.of());
+        PeftConfig excluded = config(new Modules.AllLinear(), new Modules.Named(List.of("q_proj")), List.of(),
+                List.of());
         assertFalse(excluded.targets(QUERY));
         assertTrue(excluded.targets("model.layers.0.self_attn.k_proj"));
-        assertFalse(config(new Modules.AllLinear(), new Modules.Matching(".*self_attn.*"), List.of(), List.of()).targets(QUERY));
+        assertFalse(config(new Modules.AllLinear(), new Modules.Matching(".*self_attn.*"), List.of(), List.of())
+                .targets(QUERY));
         Modules named = new Modules.Named(List.of("q_proj"));
         Modules none = new Modules.Named(List.of());
         for (List<String> pattern : List.of(List.<String>of(), List.of("layers"), List.of("h", "layers"))) {
@@ -98,7 +100,8 @@ class PeftAdapterTest {
     }
 
     private static PeftConfig config(Modules targets, Modules excluded, List<Integer> layers, List<String> pattern) {
-        return new PeftConfig(8, 16, 0, targets, excluded, Map.of(), Map.of(), false, layers, pattern, Optional.empty());
+        return new PeftConfig(8, 16, 0, targets, excluded, Map.of(), Map.of(), false, layers, pattern,
+                Optional.empty());
     }
 
     @Test
@@ -106,8 +109,8 @@ class PeftAdapterTest {
         Map<String, Integer> ranks = new LinkedHashMap<>();
         ranks.put("layers.0.*", 3);
         ranks.put("q_proj", 5);
-        PeftConfig config = new PeftConfig(8, 16, 0, new Modules.AllLinear(), new Modules.Named(List.of()), ranks, Map.of(), true,
-                List.of(), List.of(), Optional.empty());
+        PeftConfig config = new PeftConfig(8, 16, 0, new Modules.AllLinear(), new Modules.Named(List.of()), ranks,
+                Map.of(), true, List.of(), List.of(), Optional.empty());
         assertEquals(3, config.rank(QUERY));
         assertEquals(5, config.rank("model.layers.1.self_attn.q_proj"));
         assertEquals(8, config.rank("model.layers.1.self_attn.k_proj"));
@@ -167,7 +170,8 @@ class PeftAdapterTest {
         if (expected == null) {
             assertEquals(14, PeftAdapter.open(folder, arena).modules().size());
         } else {
-            String message = assertThrows(FileFormatException.class, () -> PeftAdapter.open(folder, arena)).getMessage();
+            String message = assertThrows(FileFormatException.class, () -> PeftAdapter.open(folder, arena))
+                    .getMessage();
             assertTrue(message.contains(expected), message);
         }
     }
@@ -223,7 +227,8 @@ class PeftAdapterTest {
         PeftAdapter adapter = open("plain");
         String shape = assertThrows(IllegalArgumentException.class,
                 () -> adapter.requireFits(linearLayers("models/qwen2"))).getMessage();
-        assertTrue(shape.contains("does not belong to this model") && shape.contains("model.layers.0.self_attn.q_proj"), shape);
+        assertTrue(shape.contains("does not belong to this model") && shape.contains("model.layers.0.self_attn.q_proj"),
+                shape);
         Map<String, long[]> fewer = linearLayers("models/llama-tied");
         fewer.remove(QUERY);
         assertTrue(assertThrows(IllegalArgumentException.class, () -> adapter.requireFits(fewer)).getMessage()
@@ -283,7 +288,8 @@ class PeftAdapterTest {
     @Test
     void refusesRanksAndNumbersOutOfRange() {
         assertThrows(IllegalArgumentException.class, () -> PeftConfig.of(0, 1, 0, List.of("q_proj"), false, "m"));
-        assertThrows(IllegalArgumentException.class, () -> PeftConfig.of(1, Double.NaN, 0, List.of("q_proj"), false, "m"));
+        assertThrows(IllegalArgumentException.class, () ->
+                PeftConfig.of(1, Double.NaN, 0, List.of("q_proj"), false, "m"));
         assertThrows(IllegalArgumentException.class, () -> PeftConfig.of(1, 1, 1, List.of("q_proj"), false, "m"));
     }
 

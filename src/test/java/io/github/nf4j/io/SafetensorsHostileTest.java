@@ -70,7 +70,8 @@ class SafetensorsHostileTest {
     @ParameterizedTest
     @CsvSource({"0, header", "7, header", "8, ends after"})
     void refusesTruncatedFiles(int bytes, String expected) throws IOException {
-        byte[] whole = HostileSafetensors.bytes("{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", new byte[8]);
+        byte[] whole = HostileSafetensors.bytes("{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
+                new byte[8]);
         refused(Arrays.copyOf(whole, bytes), expected);
     }
 
@@ -78,12 +79,14 @@ class SafetensorsHostileTest {
     @CsvSource({"100000001, at most 100000000", "-1, at most 100000000", "9223372036854775807, at most 100000000",
             "99999999, ends after"})
     void refusesHeaderLengthsThatLie(long length, String expected) throws IOException {
-        refused(ByteBuffer.allocate(64).order(ByteOrder.LITTLE_ENDIAN).putLong(length).put((byte) '{').array(), expected);
+        refused(ByteBuffer.allocate(64).order(ByteOrder.LITTLE_ENDIAN).putLong(length).put((byte) '{').array(),
+                expected);
     }
 
     @Test
     void refusesTextThatIsNotUtf8() throws IOException {
-        byte[] bytes = HostileSafetensors.bytes("{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", new byte[8]);
+        byte[] bytes = HostileSafetensors.bytes("{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
+                new byte[8]);
         bytes[10] = (byte) 0xff;
         refused(bytes, "UTF-8");
     }
@@ -92,7 +95,8 @@ class SafetensorsHostileTest {
     void refusesMoreTensorsThanAnyModelHas() throws IOException {
         StringBuilder header = new StringBuilder("{");
         for (int i = 0; i <= 100_000; i++) {
-            header.append(i == 0 ? "" : ",").append('"').append(i).append("\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}");
+            header.append(i == 0 ? "" : ",").append('"').append(i)
+                    .append("\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}");
         }
         refused(HostileSafetensors.bytes(header.append('}').toString(), new byte[0]), "100000");
     }

@@ -73,7 +73,8 @@ class TokenizerTest {
     void neverTruncatesOrPads() throws IOException {
         String json = Files.readString(MODEL.resolve("tokenizer.json"));
         JsonObject changed = JsonObject.parse(MODEL, "tokenizer", json);
-        changed.node().putObject("truncation").put("direction", "Right").put("max_length", 4).put("strategy", "LongestFirst")
+        changed.node().putObject("truncation").put("direction", "Right").put("max_length", 4)
+                .put("strategy", "LongestFirst")
                 .put("stride", 0);
         changed.node().putObject("padding").put("direction", "Right").put("pad_id", 0).put("pad_type_id", 0)
                 .put("pad_token", "<pad>").putNull("pad_to_multiple_of").putObject("strategy").put("Fixed", 64);
@@ -152,6 +153,7 @@ class TokenizerTest {
 
     @Test
     void saysWhichFileIsMissing() {
-        assertTrue(assertThrows(NoSuchFileException.class, () -> Tokenizer.open(folder)).getMessage().contains("tokenizer.json"));
+        assertTrue(assertThrows(NoSuchFileException.class, () -> Tokenizer.open(folder)).getMessage()
+                .contains("tokenizer.json"));
     }
 }
