@@ -82,6 +82,9 @@ public record BnbWeight(long[] shape, int blockSize, MemorySegment codes, Memory
             throw new FileFormatException(weights.file(name), "tensor '" + name + "'", tensor.dtype() + " with "
                     + tensor.elements() + " elements; by the quantization state it is " + dtype + " with " + count);
         }
+        if (dtype == DType.F32) {
+            Decoders.requireFinite(weights.file(name), tensor);
+        }
         return tensor.data();
     }
 

@@ -3,8 +3,10 @@ package io.github.nf4j.io;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
 
 import io.github.nf4j.DType;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
 
 /// Loops that turn stored elements into F32. Sources may be unaligned, little-endian; destinations are aligned floats.
 final class Decoders {
@@ -85,8 +87,28 @@ final class Decoders {
         return Float.float16ToFloat(src.get(U16_LE, at));
     }
 
+    /// Refuses a tensor of floats that holds NaN or infinity.
+    static void requireFinite(Path file, RawTensor tensor) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment floats = arena.allocate(ValueLayout.JAVA_FLOAT, tensor.elements());
+            of(tensor.dtype()).decode(tensor.data(), floats, tensor.elements());
+            requireFinite(file, tensor.name(), floats, tensor.elements(), 0);
+        }
+    }
+
+    /// Refuses NaN and infinity among `count` decoded floats.
+    ///
+    /// @param first what element of the tensor they begin with
+    static void requireFinite(Path file, String tensor, MemorySegment floats, long count, long first) {
+        long bad = firstNonFinite(floats, count);
+        if (bad >= 0) {
+            throw new FileFormatException(file, "tensor '" + tensor + "'", "element " + (first + bad) + " is "
+                    + floats.getAtIndex(ValueLayout.JAVA_FLOAT, bad));
+        }
+    }
+
     /// Index of the first NaN or infinity among `count` floats, or -1.
-    static long firstNonFinite(MemorySegment floats, long count) {
+    private static long firstNonFinite(MemorySegment floats, long count) {
         int exponent = 0x7f800000;
         for (long i = 0; i < count; i++) {
             if ((floats.getAtIndex(ValueLayout.JAVA_INT, i) & exponent) == exponent) {

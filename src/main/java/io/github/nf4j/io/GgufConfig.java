@@ -43,6 +43,9 @@ final class GgufConfig {
                 throw metadata.problem(prefix + key, "is not supported");
             }
         }
+        if (metadata.integer("split.count", 0, Integer.MAX_VALUE, 1) > 1) {
+            throw metadata.problem("split.count", "models split over several files are not supported; join them");
+        }
         int hidden = integer("embedding_length", MAX_SIZE);
         int layers = integer("block_count", MAX_LAYERS);
         int heads = integer("attention.head_count", MAX_HEADS);

@@ -201,6 +201,10 @@ final class HuggingFaceConfig {
         if (!type.equals("nf4")) {
             throw quantization.problem("bnb_4bit_quant_type", "'" + type + "' is not supported; nf4j reads nf4");
         }
+        String storage = quantization.string("bnb_4bit_quant_storage", "uint8");
+        if (!storage.equals("uint8")) {
+            throw quantization.problem("bnb_4bit_quant_storage", "'" + storage + "' is not supported; nf4j reads uint8");
+        }
         return true;
     }
 

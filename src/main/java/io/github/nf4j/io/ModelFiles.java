@@ -84,11 +84,7 @@ public final class ModelFiles {
         long count = Math.multiplyExact(rows, columns);
         MemorySegment floats = dst.asSlice(0, Math.multiplyExact(count, ValueLayout.JAVA_FLOAT.byteSize()));
         source.decodeRows(name, firstRow, rows, floats);
-        long bad = Decoders.firstNonFinite(floats, count);
-        if (bad >= 0) {
-            throw new FileFormatException(source.file(name), "tensor '" + name + "'", "element "
-                    + (firstRow * columns + bad) + " is " + floats.getAtIndex(ValueLayout.JAVA_FLOAT, bad));
-        }
+        Decoders.requireFinite(source.file(name), name, floats, count, firstRow * columns);
     }
 
     /// A weight as it lies in the file, where that is F32, F16 or BF16 in natural row order; empty otherwise. NaN and

@@ -95,6 +95,7 @@ public record PeftAdapter(PeftConfig config, Map<String, Matrices> modules) {
             throw new FileFormatException(weights.file(), "tensor '" + name + "'", tensor.dtype() + " "
                     + Shapes.text(tensor.shape()) + "; expected a floating-point matrix");
         }
+        Decoders.requireFinite(weights.file(), tensor);
         return tensor;
     }
 

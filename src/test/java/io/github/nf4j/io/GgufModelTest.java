@@ -104,6 +104,7 @@ class GgufModelTest {
     static Stream<Arguments> unsupported() {
         return Stream.of(
                 unsupported("llama.expert_count", w -> w.u32("llama.expert_count", 8)),
+                unsupported("split.count", w -> w.u32("split.count", 3)),
                 unsupported("llama.logit_scale", w -> w.f32("llama.logit_scale", 0.5f)),
                 unsupported("llama.attn_logit_softcapping", w -> w.f32("llama.attn_logit_softcapping", 50)),
                 unsupported("llama.attention.value_length", w -> w.u32("llama.attention.value_length", 8)),

@@ -165,6 +165,7 @@ class ModelConfigTest {
             "quantization_config.quant_method | 'quantization_config': {'quant_method': 'gptq'}",
             "quantization_config.load_in_4bit | 'quantization_config': {'quant_method': 'bitsandbytes', 'load_in_8bit': true}",
             "quantization_config.bnb_4bit_quant_type | 'quantization_config': {'load_in_4bit': true, 'bnb_4bit_quant_type': 'fp4'}",
+            "quantization_config.bnb_4bit_quant_storage | 'quantization_config': {'load_in_4bit': true, 'bnb_4bit_quant_type': 'nf4', 'bnb_4bit_quant_storage': 'bfloat16'}",
             "JSON                          | 'vocab_size': 384"})
     void refusesByName(String field, String fields) {
         String message = assertThrows(FileFormatException.class, () -> read("llama", ", " + fields.replace('\'', '"')))

@@ -13,6 +13,7 @@ import io.github.nf4j.io.PeftAdapter.Matrices;
 import io.github.nf4j.io.PeftConfig.Modules;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -186,7 +187,7 @@ class PeftAdapterTest {
 
     /// Tensors that are missing, superfluous or of another shape than the configuration says.
     @ParameterizedTest
-    @ValueSource(strings = {"missing B", "unexpected", "untargeted", "rank", "one dimension", "integers", "none"})
+    @ValueSource(strings = {"missing B", "unexpected", "untargeted", "rank", "one dimension", "integers", "NaN", "none"})
     void refusesTensorsThatContradictTheConfiguration(String lie) throws IOException {
         copy("attention-only", json -> { });
         Safetensors file = Safetensors.open(Fixtures.path("peft/attention-only/adapter_model.safetensors"), arena);
@@ -206,6 +207,11 @@ class PeftAdapterTest {
             }
             case "rank" -> add(tensors, a, DType.F32, 5, 64);
             case "one dimension" -> add(tensors, a, DType.F32, 256);
+            case "NaN" -> {
+                add(tensors, a, DType.F32, 4, 64);
+                tensors.get(a).data().setAtIndex(ValueLayout.JAVA_FLOAT, 77, Float.NaN);
+                yield a + "': element 77 is NaN";
+            }
             case "integers" -> add(tensors, a, DType.I32, 4, 64);
             default -> {
                 tensors.clear();
