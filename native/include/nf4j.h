@@ -376,8 +376,8 @@ typedef struct nf4j_adamw_parameter {
 NF4J_API int32_t nf4j_optim_global_norm(nf4j_stream *stream, const nf4j_adamw_parameter *parameters, int64_t count, float max_norm,
                                         const nf4j_tensor *norm);
 /* AdamW for all parameters in one call, each gradient first multiplied by *grad_scale (device memory, null = 1).
- * 32-bit state, order of torch: p *= 1 - lr * wd; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
- * p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps). 8-bit state: bitsandbytes' order, decay after the update. */
+ * Order of torch: p *= 1 - lr * wd; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
+ * p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps). 8-bit state takes the nearest codes of the new m and v. */
 NF4J_API int32_t nf4j_optim_adamw(nf4j_stream *stream, const nf4j_adamw_options *options, const nf4j_adamw_parameter *parameters,
                                   int64_t count, const float *grad_scale);
 
