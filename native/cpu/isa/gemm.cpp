@@ -2,6 +2,7 @@
 
 #include "cpu/isa/dropout.h"
 #include "cpu/isa/micro_kernel.h"
+#include "cpu/isa/nf4_matrix.h"
 
 namespace nf4j::cpu::NF4J_ISA_NAME {
 
@@ -120,6 +121,19 @@ void add_segment(const Segment &segment, const Block &block, bool fresh, Scratch
     }
 }
 
+// The same for few rows and NF4: the weights stream past once, over a much longer part of k.
+void add_nf4_segment(const Segment &segment, const Block &block, bool fresh, Scratch &scratch) {
+    const bool pairs = segment.words == Words::bf16_pairs;
+    const int64_t k_step = int64_t{max_block_rows * block_steps / few_rows} * (pairs ? 2 : 1);
+    const Nf4Matrix w(*segment.right.nf4);
+    for (int64_t k = 0; k < segment.k; k += k_step) {
+        const int64_t count = min(k_step, segment.k - k);
+        pack(segment.left, pairs ? Words::bf16_pairs : Words::f32, k, count, block.row, block.rows, scratch.left);
+        multiply_few_rows(w, segment.words, block.rows, k, count, block.column / band_rows, padded(block.columns) / band_rows,
+                          scratch.left, scratch.sums, fresh && k == 0);
+    }
+}
+
 void apply_dropout(const Dropout &dropout, const Block &block, float *sums) {
     for_each_tile_row(block, sums, [&](int64_t row, int64_t column, int64_t count, float *values) {
         float factors[64];
@@ -151,8 +165,10 @@ void write(const Product &p, const Block &block, float *sums) {
 void compute(const Product &p, const Block &block, Scratch &scratch) {
     bool fresh = true;
     for (int i = 0; i < p.count; i++) {
-        if (p.segments[i].k > 0) {
-            add_segment(p.segments[i], block, fresh, scratch);
+        const Segment &segment = p.segments[i];
+        if (segment.k > 0) {
+            const bool few = segment.right.nf4 && segment.right.k_contiguous && block.rows <= few_rows;
+            (few ? add_nf4_segment : add_segment)(segment, block, fresh, scratch);
             fresh = false;
         }
         if (i == 0 && p.dropout_after_first) apply_dropout(*p.dropout_after_first, block, scratch.sums);

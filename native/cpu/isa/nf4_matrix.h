@@ -8,6 +8,7 @@
 #include "core/nf4_blob.h"
 #include "cpu/isa/codes.h"
 #include "cpu/isa/gemm.h"
+#include "cpu/isa/micro_kernel.h"
 
 namespace nf4j::cpu::NF4J_ISA_NAME {
 
@@ -54,5 +55,12 @@ struct BandScales {
 // Panels [k][width] of the right factor, width 16 or 32: outer are the rows of w and k its columns, and the other way round.
 void decode_forward(const Nf4Matrix &w, Words words, int64_t k0, int64_t count, int64_t outer0, int64_t width, float *panel);
 void decode_backward(const Nf4Matrix &w, Words words, int64_t k0, int64_t count, int64_t outer0, int64_t width, float *panel);
+
+// Up to this many tokens, x * W^T is better decoded and multiplied in one go. They fit one panel.
+constexpr int64_t few_rows = tile_rows < 4 ? tile_rows : 4;
+
+// sums (+)= left [words of k][rows] * `bands` bands of w from band0 on; the sums stand in tiles as those of a block (gemm.cpp).
+void multiply_few_rows(const Nf4Matrix &w, Words words, int64_t rows, int64_t k0, int64_t count, int64_t band0, int64_t bands,
+                       const float *left, float *sums, bool fresh);
 
 }  // namespace nf4j::cpu::NF4J_ISA_NAME
