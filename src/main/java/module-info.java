@@ -17,4 +17,7 @@ module io.github.nf4j {
     exports io.github.nf4j.autograd;
     exports io.github.nf4j.nn;
     exports io.github.nf4j.optim;
+    exports io.github.nf4j.io;
+
+    opens io.github.nf4j.io to jinjava; // calls the functions of chat templates by reflection
 }

@@ -25,7 +25,7 @@ final class FilteredForTag extends ForTag {
         List<Object> kept = new ArrayList<>();
         if (interpreter.resolveELExpression(loop.group(2), tag.getLineNumber()) instanceof Iterable<?> elements) {
             for (Object element : elements) {
-                try (var scope = interpreter.enterScope()) {
+                try (var _ = interpreter.enterScope()) {
                     interpreter.getContext().put(loop.group(1), element);
                     if (ObjectTruthValue.evaluate(interpreter.resolveELExpression(loop.group(3),
                             tag.getLineNumber()))) {

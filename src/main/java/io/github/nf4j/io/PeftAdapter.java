@@ -36,8 +36,8 @@ public record PeftAdapter(PeftConfig config, Map<String, Matrices> modules) {
 
     /// Maps an adapter. Its tensors live as long as the arena, and are F32, F16 or BF16.
     ///
-    /// Every tensor must belong to a module that the configuration targets, come as a pair, and have the configured
-    /// rank. Whether the modules are those of a certain model is for [#requireFits] to say.
+    /// Every tensor must belong to a module that the configuration targets, come as a pair, have the configured rank
+    /// and be finite. Whether the modules are those of a certain model is for [#requireFits] to say.
     ///
     /// @throws FileFormatException naming the key of the configuration or the tensor that is wrong or not supported
     public static PeftAdapter open(Path folder, Arena arena) throws IOException {

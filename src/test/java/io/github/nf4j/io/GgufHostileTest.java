@@ -112,7 +112,7 @@ class GgufHostileTest {
         byte[] good = Files.readAllBytes(Fixtures.path("gguf/quants.gguf"));
         Path path = folder.resolve("damaged.gguf");
         int refused = 0;
-        for (int round = 0; round < 2000; round++) {
+        for (int round = 0; round < 500; round++) {
             byte[] bad = good.clone();
             for (int change = 0; change <= round % 3; change++) {
                 bad[random.nextInt(900)] = (byte) random.nextInt(256);
@@ -130,6 +130,6 @@ class GgufHostileTest {
                 throw new AssertionError("seed " + seed + ", round " + round, e);
             }
         }
-        assertTrue(refused > 500, "refused " + refused + " of 2000 with seed " + seed);
+        assertTrue(refused > 125, "refused " + refused + " of 500 with seed " + seed);
     }
 }

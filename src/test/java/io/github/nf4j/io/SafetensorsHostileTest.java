@@ -118,7 +118,7 @@ class SafetensorsHostileTest {
         byte[] good = Files.readAllBytes(Fixtures.path("peft/layers/adapter_model.safetensors"));
         Path path = folder.resolve("damaged.safetensors");
         int refused = 0;
-        for (int round = 0; round < 2000; round++) {
+        for (int round = 0; round < 500; round++) {
             byte[] bad = good.clone();
             for (int change = 0; change <= round % 3; change++) {
                 bad[random.nextInt(8 + 520)] = (byte) random.nextInt(256);
@@ -133,6 +133,6 @@ class SafetensorsHostileTest {
                 throw new AssertionError("seed " + seed + ", round " + round, e);
             }
         }
-        assertTrue(refused > 1000, "refused " + refused + " of 2000 with seed " + seed);
+        assertTrue(refused > 250, "refused " + refused + " of 500 with seed " + seed);
     }
 }

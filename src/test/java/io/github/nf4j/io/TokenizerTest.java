@@ -65,8 +65,14 @@ class TokenizerTest {
             assertEquals(tokenizer.decode(new int[] {37}), tokenizer.decode(ids, true));
             assertThrows(IllegalArgumentException.class, () -> tokenizer.decode(new int[] {384}));
             assertThrows(IllegalArgumentException.class, () -> tokenizer.decode(new int[] {-1}));
-            tokenizer.close();
         }
+    }
+
+    @Test
+    void closesTwice() throws IOException {
+        Tokenizer tokenizer = Tokenizer.open(MODEL);
+        tokenizer.close();
+        tokenizer.close();
     }
 
     @Test
