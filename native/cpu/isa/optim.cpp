@@ -31,7 +31,7 @@ struct Step {
     float decay, beta1, beta2, rate, correction, eps, gradient_scale;
 };
 
-// The 32-bit step of the header.
+// The step of the header, 32-bit state.
 void update(const Step &step, float *param, const float *grad, float *m, float *v, int64_t n) {
     const Vec b1 = broadcast(step.beta1), b2 = broadcast(step.beta2), one = broadcast(1.0f);
     for_vectors(n, [&](int64_t j, int64_t count) {
@@ -47,7 +47,7 @@ void update(const Step &step, float *param, const float *grad, float *m, float *
     });
 }
 
-// One block of 8-bit state: decoded, updated, encoded with the largest magnitude as its new scale. Decay comes last.
+// One block of 8-bit state: decoded, updated, encoded with the largest magnitude as its new scale.
 void update_block(const Step &step, float *param, const float *grad, uint8_t *m, uint8_t *v, float *m_scale, float *v_scale,
                   int64_t n) {
     float new_m[state_block], new_v[state_block];
@@ -59,8 +59,7 @@ void update_block(const Step &step, float *param, const float *grad, uint8_t *m,
         const float magnitude = __builtin_fabsf(new_m[j]);
         if (magnitude > largest_m) largest_m = magnitude;
         if (new_v[j] > largest_v) largest_v = new_v[j];
-        param[j] -= step.rate * (new_m[j] / (__builtin_sqrtf(new_v[j]) / step.correction + step.eps));
-        param[j] *= step.decay;
+        param[j] = param[j] * step.decay - step.rate * (new_m[j] / (__builtin_sqrtf(new_v[j]) / step.correction + step.eps));
     }
     for (int64_t j = 0; j < n; j++) {
         m[j] = dynamic_encode(dynamic_map_signed, largest_m > 0 ? new_m[j] / largest_m : 0);
