@@ -20,4 +20,5 @@ module io.github.nf4j {
     exports io.github.nf4j.io;
 
     opens io.github.nf4j.io to jinjava; // calls the functions of chat templates by reflection
+    opens io.github.nf4j.cli to info.picocli;
 }

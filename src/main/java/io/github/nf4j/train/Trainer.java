@@ -171,22 +171,24 @@ public final class Trainer implements AutoCloseable {
     }
 
     /// Replaces the checkpoint in a folder, from which [#resume] goes on.
-    public void writeCheckpoint(Path folder) throws IOException {
-        Checkpoint.write(folder, model.stream(), optimizer, identity());
+    ///
+    /// @param setup what the run depends on beside data and settings: the model, its quantization, the adapters' configuration
+    public void writeCheckpoint(Path folder, String setup) throws IOException {
+        Checkpoint.write(folder, model.stream(), optimizer, identity(setup));
     }
 
     /// Goes on where the checkpoint of a folder was written, with the same results as without the interruption.
     ///
+    /// @param setup as the checkpoint was written with
     /// @throws java.nio.file.NoSuchFileException      if there is no checkpoint
-    /// @throws io.github.nf4j.io.FileFormatException if it belongs to a run with other settings, data or adapters
-    public void resume(Path folder) throws IOException {
-        int step = Checkpoint.step(folder, identity());
+    /// @throws io.github.nf4j.io.FileFormatException if it belongs to a run with other settings, data or setup
+    public void resume(Path folder, String setup) throws IOException {
+        int step = Checkpoint.step(folder, identity(setup));
         Checkpoint.restore(folder, model.stream(), optimizer, step);
     }
 
-    /// What the steps depend on beside the weights.
-    private String identity() {
-        return settings + ", compute " + model.compute() + ", " + data.size() + " examples with hash "
+    private String identity(String setup) {
+        return setup + ", compute " + model.compute() + ", " + settings + ", " + data.size() + " examples with hash "
                 + Integer.toHexString(data.contentHash());
     }
 

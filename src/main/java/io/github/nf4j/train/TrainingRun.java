@@ -13,6 +13,7 @@ public final class TrainingRun {
     private final Optional<Dataset> held;
     private final int evalEvery;
     private final int checkpointEvery;
+    private final String setup;
 
     /// What wants to know how it goes.
     public interface Listener {
@@ -29,14 +30,16 @@ public final class TrainingRun {
     /// @param held            examples to evaluate on before the first and after the last step; empty for none
     /// @param evalEvery       steps between evaluations; 0 for none between
     /// @param checkpointEvery steps between checkpoints; 0 for none
+    /// @param setup           what the run depends on beside data and settings, see [Trainer#writeCheckpoint]
     public TrainingRun(Trainer trainer, PeftConfig adapter, RunDirectory directory, Optional<Dataset> held, int evalEvery,
-                       int checkpointEvery) {
+                       int checkpointEvery, String setup) {
         this.trainer = trainer;
         this.adapter = adapter;
         this.directory = directory;
         this.held = held;
         this.evalEvery = evalEvery;
         this.checkpointEvery = checkpointEvery;
+        this.setup = setup;
     }
 
     /// Takes the steps that remain.
@@ -53,7 +56,7 @@ public final class TrainingRun {
                 evaluate(listener);
             }
             if (!trainer.done() && checkpointEvery > 0 && step % checkpointEvery == 0) {
-                trainer.writeCheckpoint(directory.folder());
+                trainer.writeCheckpoint(directory.folder(), setup);
             }
         }
         Adapters.save(trainer.model(), adapter, directory.folder());
