@@ -62,6 +62,9 @@ java: native ## build the Java module
 test: native ## everything that needs no GPU
 	$(MVN) verify
 
+demo: all ## fine-tune a real model with QLoRA on the CPU, and show what it learned
+	sh demo/run.sh
+
 bindings: ## regenerate the Java bindings from native/include/nf4j.h
 	bindings/generate.sh
 
