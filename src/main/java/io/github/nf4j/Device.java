@@ -7,14 +7,13 @@ import io.github.nf4j.internal.Access;
 import io.github.nf4j.internal.Handle;
 import io.github.nf4j.internal.NativeLibrary;
 import io.github.nf4j.internal.Status;
-
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Locale;
 
-/// One opened backend: a GPU, or the processor with a thread pool of its own. Streams and memory are made from it, and must be
-/// closed before it. Safe for use by several threads.
+/// One opened backend: a GPU, or the processor with a thread pool of its own. Streams and memory are made from it, and
+/// must be closed before it. Safe for use by several threads.
 public final class Device implements AutoCloseable {
     private static final int PROBE_BYTES = 4096;
 
@@ -54,7 +53,8 @@ public final class Device implements AutoCloseable {
         }
     }
 
-    /// Why `backend` can or cannot be opened on this machine, and for [Backend#CPU] each instruction set: one line each.
+    /// Why `backend` can or cannot be opened on this machine, and for [Backend#CPU] each instruction set: one line
+    /// each.
     public static String probe(Backend backend) {
         NativeLibrary.load();
         try (Arena arena = Arena.ofConfined()) {

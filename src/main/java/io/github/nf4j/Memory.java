@@ -3,13 +3,12 @@ package io.github.nf4j;
 import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.internal.Handle;
 import io.github.nf4j.internal.Status;
-
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
-/// One allocation on a [Device], 64-byte aligned, its contents undefined. Tensors are views of it. Safe for use by several
-/// threads; meant to be few and large, as weights of a model or the activations of a step.
+/// One allocation on a [Device], 64-byte aligned, its contents undefined. Tensors are views of it. Safe for use by
+/// several threads; meant to be few and large, as weights of a model or the activations of a step.
 public final class Memory implements AutoCloseable {
     private final Device device;
     private final long bytes;
@@ -48,8 +47,8 @@ public final class Memory implements AutoCloseable {
         return bytes;
     }
 
-    /// The memory itself on a host-accessible device; elsewhere a zero-length segment with the device address, so that host
-    /// code cannot touch it by mistake. It dies with [#close].
+    /// The memory itself on a host-accessible device; elsewhere a zero-length segment with the device address, so that
+    /// host code cannot touch it by mistake. It dies with [#close].
     public MemorySegment segment() {
         return segment;
     }

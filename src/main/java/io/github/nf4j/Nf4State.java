@@ -4,9 +4,11 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SegmentAllocator;
 import java.util.Objects;
 
-/// A quantized matrix [rows, cols] as bitsandbytes stores it, in host memory. Element 2i is the high nibble of `codes[i]`,
-/// element 2i + 1 the low one; blocks run over the flattened matrix. `w = quantMap[code] * absmax[i / blockSize]`, and with double
-/// quantization `absmax[b] = nestedMap[absmax8[b]] * nestedAbsmax[b / 256] + nestedOffset`.
+/// A quantized matrix [rows, cols] as bitsandbytes stores it, in host memory. Element 2i is the high nibble of
+/// `codes[i]`, element 2i + 1 the low one; blocks run over the flattened matrix:
+///
+/// - `w[i] = quantMap[code] * absmax[i / blockSize]`;
+/// - with double quantization, `absmax[b] = nestedMap[absmax8[b]] * nestedAbsmax[b / 256] + nestedOffset`.
 ///
 /// The segments are off-heap, and those of F32 aligned to 4 bytes.
 ///
@@ -17,8 +19,9 @@ import java.util.Objects;
 /// @param nestedAbsmax F32 [(blocks + 255) / 256] with double quantization, else null
 /// @param nestedMap    F32 [256] with double quantization, else null
 /// @param nestedOffset 0 without double quantization
-public record Nf4State(long rows, long cols, int blockSize, MemorySegment codes, MemorySegment absmax, MemorySegment absmax8,
-                       MemorySegment quantMap, MemorySegment nestedAbsmax, MemorySegment nestedMap, float nestedOffset) {
+public record Nf4State(long rows, long cols, int blockSize, MemorySegment codes, MemorySegment absmax,
+                       MemorySegment absmax8, MemorySegment quantMap, MemorySegment nestedAbsmax,
+                       MemorySegment nestedMap, float nestedOffset) {
     private static final int NESTED_BLOCK = 256;
 
     public Nf4State {
@@ -27,7 +30,7 @@ public record Nf4State(long rows, long cols, int blockSize, MemorySegment codes,
         check("codes", codes, elements / 2 + elements % 2, 1);
         check("quantMap", quantMap, 16 * Float.BYTES, Float.BYTES);
         if ((absmax == null) == (absmax8 == null)) {
-            throw new IllegalArgumentException("exactly one of absmax (plain) and absmax8 (double quantization) must be given");
+            throw new IllegalArgumentException("give exactly one of absmax (plain) and absmax8 (double quantization)");
         }
         if (absmax != null) {
             check("absmax", absmax, blocks * Float.BYTES, Float.BYTES);
@@ -48,11 +51,13 @@ public record Nf4State(long rows, long cols, int blockSize, MemorySegment codes,
     public static Nf4State nested(long rows, long cols, int blockSize, MemorySegment codes, MemorySegment absmax8,
                                   MemorySegment quantMap, MemorySegment nestedAbsmax, MemorySegment nestedMap,
                                   float nestedOffset) {
-        return new Nf4State(rows, cols, blockSize, codes, null, absmax8, quantMap, nestedAbsmax, nestedMap, nestedOffset);
+        return new Nf4State(rows, cols, blockSize, codes, null, absmax8, quantMap, nestedAbsmax, nestedMap,
+                nestedOffset);
     }
 
     /// A state with arrays of the right sizes from `allocator`, to be filled by an export.
-    public static Nf4State allocate(SegmentAllocator allocator, long rows, long cols, int blockSize, boolean doubleQuant) {
+    public static Nf4State allocate(SegmentAllocator allocator, long rows, long cols, int blockSize,
+                                    boolean doubleQuant) {
         long elements = elements(rows, cols);
         long blocks = blocks(elements, blockSize);
         MemorySegment codes = allocator.allocate(elements / 2 + elements % 2);
@@ -97,8 +102,8 @@ public record Nf4State(long rows, long cols, int blockSize, MemorySegment codes,
             throw new IllegalArgumentException(name + " lies on the Java heap; allocate it from an Arena");
         }
         if (segment.byteSize() != bytes) {
-            throw new IllegalArgumentException(name + " has " + segment.byteSize() + " bytes; this shape and block size need "
-                    + bytes);
+            throw new IllegalArgumentException(name + " has " + segment.byteSize()
+                    + " bytes; this shape and block size need " + bytes);
         }
         if (segment.address() % alignment != 0) {
             throw new IllegalArgumentException(name + " begins at address 0x" + Long.toHexString(segment.address())

@@ -4,7 +4,6 @@ import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.internal.Call;
 import io.github.nf4j.internal.Handle;
 import io.github.nf4j.internal.Status;
-
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -33,8 +32,8 @@ public final class Nf4Weight implements AutoCloseable {
         device.handle().acquire();
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment result = arena.allocate(ValueLayout.JAVA_LONG);
-            Status.check(Nf4jH.nf4j_nf4_weight_bytes(device.handle().pointer(), rows, cols, blockSize, doubleQuant ? 1 : 0,
-                    result));
+            Status.check(Nf4jH.nf4j_nf4_weight_bytes(device.handle().pointer(), rows, cols, blockSize,
+                    doubleQuant ? 1 : 0, result));
             return result.get(ValueLayout.JAVA_LONG, 0);
         } finally {
             device.handle().release();

@@ -5,13 +5,12 @@ import io.github.nf4j.bindings.nf4j_stream_options;
 import io.github.nf4j.internal.Call;
 import io.github.nf4j.internal.Handle;
 import io.github.nf4j.internal.Status;
-
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
-/// An order of operations on a [Device], with the scratch memory that they use. On host backends an operation is over when it
-/// returns; on a GPU it is queued, and [#synchronize] waits.
+/// An order of operations on a [Device], with the scratch memory that they use. On host backends an operation is over
+/// when it returns; on a GPU it is queued, and [#synchronize] waits.
 ///
 /// One thread at a time may use a stream: a second one gets an [IllegalStateException]. Give each thread its own.
 public final class Stream implements AutoCloseable {

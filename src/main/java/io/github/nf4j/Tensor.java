@@ -1,15 +1,14 @@
 package io.github.nf4j;
 
 import io.github.nf4j.internal.Handle;
-
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Objects;
 
 /// A row-major matrix: element (i, j) stands at `segment()` + (i * ld + j) elements. A vector has one row.
 ///
-/// A tensor is an immutable view of memory. One made by [#allocate] owns its memory, and [#close] frees it; every other one is a
-/// view of memory whose owner is somebody else, and `close` does nothing.
+/// A tensor is an immutable view of memory. One made by [#allocate] owns its memory, and [#close] frees it; every other
+/// one is a view of memory whose owner is somebody else, and `close` does nothing.
 public final class Tensor implements AutoCloseable {
     private final Memory memory;  // null if the memory is the caller's
     private final boolean owner;
@@ -41,8 +40,8 @@ public final class Tensor implements AutoCloseable {
     public static Tensor of(Memory memory, long byteOffset, DType dtype, long rows, long cols) {
         long bytes = span(dtype, rows, cols, cols);
         if (byteOffset < 0 || byteOffset > memory.bytes() - bytes || byteOffset % dtype.bytes() != 0) {
-            throw new IllegalArgumentException("byteOffset " + byteOffset + ": " + text(dtype, rows, cols, cols) + " needs "
-                    + bytes + " bytes of " + memory + " from a multiple of " + dtype.bytes() + " on");
+            throw new IllegalArgumentException("byteOffset " + byteOffset + ": " + text(dtype, rows, cols, cols)
+                    + " needs " + bytes + " bytes of " + memory + " from a multiple of " + dtype.bytes() + " on");
         }
         return new Tensor(memory, false, slice(memory.segment(), byteOffset, bytes), dtype, rows, cols, cols);
     }
@@ -55,17 +54,18 @@ public final class Tensor implements AutoCloseable {
     /// As [#ofHost(MemorySegment, DType, long, long)], with `ld` elements from one row to the next.
     public static Tensor ofHost(MemorySegment segment, DType dtype, long rows, long cols, long ld) {
         if (!segment.isNative()) {
-            throw new IllegalArgumentException("segment lies on the Java heap, which native code cannot use; allocate it from an "
-                    + "Arena, or copy the array into a tensor with copyFrom");
+            throw new IllegalArgumentException("segment lies on the Java heap, which native code cannot use; "
+                    + "allocate it from an Arena, or copy the array into a tensor with copyFrom");
         }
         long bytes = span(dtype, rows, cols, ld);
         if (segment.byteSize() < bytes) {
-            throw new IllegalArgumentException("segment has " + segment.byteSize() + " bytes; " + text(dtype, rows, cols, ld)
-                    + " needs " + bytes);
+            throw new IllegalArgumentException("segment has " + segment.byteSize() + " bytes; "
+                    + text(dtype, rows, cols, ld) + " needs " + bytes);
         }
         if (segment.address() % dtype.bytes() != 0) {
             throw new IllegalArgumentException("segment begins at address 0x" + Long.toHexString(segment.address())
-                    + ", which is not a multiple of " + dtype.bytes() + " as " + dtype + " needs; copy it to aligned memory");
+                    + ", which is not a multiple of " + dtype.bytes() + " as " + dtype
+                    + " needs; copy it to aligned memory");
         }
         return new Tensor(null, false, segment.asSlice(0, bytes), dtype, rows, cols, ld);
     }
@@ -110,7 +110,8 @@ public final class Tensor implements AutoCloseable {
         return ld == cols || rows <= 1;
     }
 
-    /// The memory from the first element to the last; zero-length, with the device address, where the host cannot reach it.
+    /// The memory from the first element to the last; zero-length, with the device address, where the host cannot reach
+    /// it.
     public MemorySegment segment() {
         return segment;
     }

@@ -2,7 +2,6 @@ package io.github.nf4j;
 
 import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.internal.NativeLibrary;
-
 import java.nio.file.Path;
 
 /// What the native library is and where it came from.

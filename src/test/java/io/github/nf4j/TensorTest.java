@@ -6,14 +6,13 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
-
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 
 /// Tensors over the caller's memory: shapes, views, conversions. No native library is needed.
 class TensorTest {
@@ -96,14 +95,16 @@ class TensorTest {
     @Test
     void heapSegmentsAreRefusedWithAWayOut() {
         MemorySegment heap = MemorySegment.ofArray(new float[4]);
-        String message = assertThrows(IllegalArgumentException.class, () -> Tensor.ofHost(heap, DType.F32, 2, 2)).getMessage();
+        String message = assertThrows(IllegalArgumentException.class, () -> Tensor.ofHost(heap, DType.F32, 2, 2))
+                .getMessage();
         assertTrue(message.contains("Java heap") && message.contains("Arena"), message);
     }
 
     @Test
     void segmentsThatAreTooSmallOrMisalignedAreRefused() {
         MemorySegment segment = arena.allocate(64, 64);
-        String small = assertThrows(IllegalArgumentException.class, () -> Tensor.ofHost(segment, DType.F32, 3, 5, 6)).getMessage();
+        String small = assertThrows(IllegalArgumentException.class, () -> Tensor.ofHost(segment, DType.F32, 3, 5, 6))
+                .getMessage();
         assertTrue(small.contains("64 bytes") && small.contains("needs 68"), small);
         String odd = assertThrows(IllegalArgumentException.class,
                 () -> Tensor.ofHost(segment.asSlice(2), DType.F32, 1, 2)).getMessage();
@@ -132,6 +133,7 @@ class TensorTest {
         assertTrue(message.contains("absmax has 8 bytes") && message.contains("need 4"), message);
         assertThrows(IllegalArgumentException.class, () -> Nf4State.plain(4, 11, 32, codes, absmax, map));
         assertThrows(IllegalArgumentException.class, () -> Nf4State.plain(3, 11, 0, codes, absmax, map));
-        assertThrows(NullPointerException.class, () -> Nf4State.nested(3, 11, 32, codes, arena.allocate(2), map, null, null, 0));
+        assertThrows(NullPointerException.class,
+                () -> Nf4State.nested(3, 11, 32, codes, arena.allocate(2), map, null, null, 0));
     }
 }

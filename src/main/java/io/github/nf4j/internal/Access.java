@@ -5,8 +5,8 @@ import io.github.nf4j.Nf4Weight;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 
-/// How calls reach the handles that the root package keeps to itself. [Device] installs the one implementation; there is no
-/// stream without a device, so it is there in time.
+/// How calls reach the handles that the root package keeps to itself. [Device] installs the one implementation; there
+/// is no stream without a device, so it is there in time.
 public abstract class Access {
     private static volatile Access installed;
 

@@ -5,15 +5,14 @@ import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.bindings.nf4j_nf4_weight;
 import io.github.nf4j.bindings.nf4j_tensor;
-
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 
-/// One call of an operation. It writes the C structs of the arguments into native memory that belongs to the thread, so a call
-/// allocates none, and keeps everything that the call uses open and reachable until it is closed:
+/// One call of an operation. It writes the C structs of the arguments into native memory that belongs to the thread, so
+/// a call allocates none, and keeps everything that the call uses open and reachable until it is closed:
 ///
 /// ```java
 /// try (Call call = Call.on(stream)) {
@@ -102,7 +101,8 @@ public final class Call implements AutoCloseable {
         return weight;
     }
 
-    /// Zeroed memory for an option struct of `bytes` bytes, whose first field is set to that size, as `struct_size` must be.
+    /// Zeroed memory for an option struct of `bytes` bytes, whose first field is set to that size, as `struct_size`
+    /// must be.
     public MemorySegment options(long bytes) {
         MemorySegment struct = structs[usedStructs++].fill((byte) 0);
         struct.set(ValueLayout.JAVA_INT, 0, (int) bytes);

@@ -59,7 +59,8 @@ public final class Handle {
     public boolean close() {
         int count = users.compareAndExchange(0, CLOSED);
         if (count > 0) {
-            throw new IllegalStateException(what + " cannot be closed: it is in use " + count + (count == 1 ? " time" : " times")
+            throw new IllegalStateException(what + " cannot be closed: it is in use " + count
+                    + (count == 1 ? " time" : " times")
                     + "; first close what was made from it, and let calls on other threads return");
         }
         return count == 0;

@@ -2,8 +2,8 @@ package io.github.nf4j.internal;
 
 import java.lang.ref.Cleaner;
 
-/// Reports objects that became garbage without having been closed. It frees nothing: only the owner knows when the work that
-/// uses them is over.
+/// Reports objects that became garbage without having been closed. It frees nothing: only the owner knows when the work
+/// that uses them is over.
 final class LeakDetector {
     private static final Cleaner CLEANER = Cleaner.create();
     private static final System.Logger LOGGER = System.getLogger(LeakDetector.class.getName());
@@ -17,7 +17,8 @@ final class LeakDetector {
         CLEANER.register(owner, () -> {
             if (!handle.isClosed()) {
                 LOGGER.log(System.Logger.Level.WARNING, handle + " was never closed; its native memory is lost"
-                        + (origin == null ? ". Run with -Dnf4j.trackLeaks=true to see where it was made." : "."), origin);
+                        + (origin == null ? ". Run with -Dnf4j.trackLeaks=true to see where it was made." : "."),
+                        origin);
             }
         });
     }

@@ -8,8 +8,8 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 
-/// The folder into which the jar's library is unpacked: once for each content, under its hash, so that versions live side by
-/// side and processes that start at the same time agree.
+/// The folder into which the jar's library is unpacked: once for each content, under its hash, so that versions live
+/// side by side and processes that start at the same time agree.
 ///
 /// @param root `-Dnf4j.cache.dir`, else `nf4j` under `XDG_CACHE_HOME` or `~/.cache`
 record LibraryCache(Path root) {

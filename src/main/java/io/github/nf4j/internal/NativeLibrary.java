@@ -2,7 +2,6 @@ package io.github.nf4j.internal;
 
 import io.github.nf4j.Nf4jException;
 import io.github.nf4j.bindings.Nf4jH;
-
 import java.io.IOException;
 import java.lang.foreign.SymbolLookup;
 import java.nio.file.Files;
@@ -24,8 +23,8 @@ public final class NativeLibrary {
 
     /// Loads the library if that has not happened yet, and says which file it is.
     ///
-    /// @throws Nf4jException if it cannot be loaded, with every place that was tried and the loader's own words. The failure
-    ///         is remembered: later calls throw it again.
+    /// @throws Nf4jException if it cannot be loaded, with every place that was tried and the loader's own words. The
+    ///         failure is remembered: later calls throw it again.
     public static synchronized Path load() {
         if (failure != null) {
             throw new Nf4jException(failure.getMessage(), failure);
@@ -50,12 +49,13 @@ public final class NativeLibrary {
             Path file = Files.isDirectory(path) ? path.resolve(fileName) : path;
             if (!Files.isRegularFile(file)) {
                 throw new Nf4jException("cannot load the native library of nf4j: -D" + PATH_PROPERTY + "=" + given
-                        + " is given, but " + file + " does not exist; name " + fileName + " or the folder that has it, "
-                        + "or leave the property out to use the library in the jar");
+                        + " is given, but " + file + " does not exist; name " + fileName
+                        + " or the folder that has it, or leave the property out to use the library in the jar");
             }
             return file;
         }
-        String resource = "natives/" + System.getProperty("os.name") + "-" + System.getProperty("os.arch") + "/" + fileName;
+        String resource = "natives/" + System.getProperty("os.name") + "-" + System.getProperty("os.arch") + "/"
+                + fileName;
         try (var bytes = NativeLibrary.class.getResourceAsStream(resource)) {
             if (bytes == null) {
                 throw new Nf4jException("cannot load the native library of nf4j. Tried:\n"
@@ -67,9 +67,9 @@ public final class NativeLibrary {
         } catch (IOException e) {
             throw new Nf4jException("cannot load the native library of nf4j. Tried:\n"
                     + "  -D" + PATH_PROPERTY + ": not set\n"
-                    + "  resource io/github/nf4j/internal/" + resource + ", to be unpacked into " + cache.root() + ": " + e + "\n"
-                    + "Set -D" + LibraryCache.ROOT_PROPERTY + " to a folder that this user can write, or -D" + PATH_PROPERTY
-                    + " to a library that is already there", e);
+                    + "  resource io/github/nf4j/internal/" + resource + ", to be unpacked into " + cache.root() + ": "
+                    + e + "\nSet -D" + LibraryCache.ROOT_PROPERTY + " to a folder that this user can write, or -D"
+                    + PATH_PROPERTY + " to a library that is already there", e);
         }
     }
 

@@ -3,13 +3,12 @@ package io.github.nf4j.op;
 import io.github.nf4j.DType;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.bindings.nf4j_adamw_parameter;
-
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 
-/// The parameters that one optimizer updates, with their gradients and states, laid out once as the C array that every step
-/// passes. The tensors stay their owners'; a step on a closed one is refused.
+/// The parameters that one optimizer updates, with their gradients and states, laid out once as the C array that every
+/// step passes. The tensors stay their owners'; a step on a closed one is refused.
 public final class AdamwParameters {
     private static final int BLOCK = 256;
 
@@ -35,8 +34,8 @@ public final class AdamwParameters {
 
         private static void check(String name, Tensor tensor, DType dtype, long elements) {
             if (tensor.dtype() != dtype || elements(tensor) != elements || !tensor.isContiguous()) {
-                throw new IllegalArgumentException(name + " is a " + tensor + "; it must be contiguous, " + dtype + ", with "
-                        + elements + " elements");
+                throw new IllegalArgumentException(name + " is a " + tensor + "; it must be contiguous, " + dtype
+                        + ", with " + elements + " elements");
             }
         }
 

@@ -5,7 +5,6 @@ import io.github.nf4j.Tensor;
 import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.bindings.nf4j_attention_options;
 import io.github.nf4j.internal.Call;
-
 import java.lang.foreign.MemorySegment;
 
 /// Family `attention`: causal softmax attention over packed sequences, with memory linear in their length.
@@ -17,8 +16,8 @@ public final class AttentionOps {
     /// @param k   [mk, kvHeads * headDim], as `v`
     /// @param lse [m, heads] F32: log-sum-exp of the scores, kept for [#backward]
     /// @param out as `q`
-    public static void forward(Stream stream, AttentionShape shape, PackedSequences sequences, Tensor q, Tensor k, Tensor v,
-                               Tensor lse, Tensor out) {
+    public static void forward(Stream stream, AttentionShape shape, PackedSequences sequences, Tensor q, Tensor k,
+                               Tensor v, Tensor lse, Tensor out) {
         try (Call call = Call.on(stream)) {
             call.check(Nf4jH.nf4j_attention_forward(call.stream(), options(call, shape, sequences), call.input(q),
                     call.input(k), call.input(v), call.output(lse), call.output(out)));
@@ -29,8 +28,8 @@ public final class AttentionOps {
     ///
     /// @param lse  as [#forward] left it, as `out`
     /// @param dout the gradient of `out`
-    public static void backward(Stream stream, AttentionShape shape, PackedSequences sequences, Tensor q, Tensor k, Tensor v,
-                                Tensor lse, Tensor out, Tensor dout, Tensor dq, Tensor dk, Tensor dv) {
+    public static void backward(Stream stream, AttentionShape shape, PackedSequences sequences, Tensor q, Tensor k,
+                                Tensor v, Tensor lse, Tensor out, Tensor dout, Tensor dq, Tensor dk, Tensor dv) {
         try (Call call = Call.on(stream)) {
             call.check(Nf4jH.nf4j_attention_backward(call.stream(), options(call, shape, sequences), call.input(q),
                     call.input(k), call.input(v), call.input(lse), call.input(out), call.input(dout), call.output(dq),

@@ -5,7 +5,6 @@ import io.github.nf4j.Tensor;
 import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.bindings.nf4j_matmul_options;
 import io.github.nf4j.internal.Call;
-
 import java.lang.foreign.MemorySegment;
 
 /// Family `dense`: products of unquantized matrices.

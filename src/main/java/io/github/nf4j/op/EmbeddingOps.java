@@ -23,7 +23,8 @@ public final class EmbeddingOps {
     /// `dtable` [vocabulary, n] F32 += the rows of `dy` [m, n], in the order of the tokens.
     public static void backward(Stream stream, Tensor ids, Tensor dy, Tensor dtable) {
         try (Call call = Call.on(stream)) {
-            call.check(Nf4jH.nf4j_embedding_backward(call.stream(), call.input(ids), call.input(dy), call.output(dtable)));
+            call.check(Nf4jH.nf4j_embedding_backward(call.stream(), call.input(ids), call.input(dy),
+                    call.output(dtable)));
         }
     }
 }

@@ -2,7 +2,6 @@ package io.github.nf4j.op;
 
 import io.github.nf4j.Nf4Weight;
 import io.github.nf4j.Tensor;
-
 import java.util.Objects;
 
 /// The frozen weight [out, in] of a linear layer, dense or quantized, with its bias.

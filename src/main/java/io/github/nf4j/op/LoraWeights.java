@@ -2,15 +2,16 @@ package io.github.nf4j.op;
 
 import io.github.nf4j.Tensor;
 
-/// A LoRA adapter of one linear layer: y += scale * drop(x) * A^T * B^T with scale = alpha / rank, or alpha / sqrt(rank) when
-/// rank-stabilized.
+/// A LoRA adapter of one linear layer: y += scale * drop(x) * A^T * B^T with scale = alpha / rank, or alpha /
+/// sqrt(rank) when rank-stabilized.
 ///
 /// @param a              [rank, in] F32 or BF16
 /// @param b              [out, rank]
 /// @param alpha          numerator of the scale
 /// @param rankStabilized whether the scale divides by sqrt(rank)
 /// @param dropout        probability 0 <= p < 1 that an element of x is dropped for the adapter
-/// @param seed           key of the dropout mask: the same in forward, backward and recomputation; another for each layer and step
+/// @param seed           key of the dropout mask: the same in forward, backward and recomputation; another for each
+///                       layer and step
 public record LoraWeights(Tensor a, Tensor b, float alpha, boolean rankStabilized, float dropout, long seed) {
     /// An adapter without dropout, with the plain scale.
     public LoraWeights(Tensor a, Tensor b, float alpha) {

@@ -10,18 +10,20 @@ public final class LossOps {
     private LossOps() {
     }
 
-    /// For each token t with a label: `loss[t]` = logsumexp(logits) - logits[label] with logits = hidden[t] * head^T + bias, and
-    /// `dhidden[t]` = gradScale * (softmax(logits) - onehot(label)) * head. Tokens with label -100 get 0 in both.
+    /// For each token t with a label: `loss[t]` = logsumexp(logits) - logits[label] with logits = hidden[t] * head^T +
+    /// bias, and `dhidden[t]` = gradScale * (softmax(logits) - onehot(label)) * head. Tokens with label -100 get 0 in
+    /// both.
     ///
     /// @param hidden  [m, n] F32 or BF16
     /// @param head    [vocabulary, n]
     /// @param labels  [1, m] I32
     /// @param loss    [1, m] F32
     /// @param dhidden [m, n], or null when only the loss is wanted
-    public static void linearCrossEntropy(Stream stream, Tensor hidden, LinearWeight head, Tensor labels, float gradScale,
-                                          Tensor loss, Tensor dhidden) {
+    public static void linearCrossEntropy(Stream stream, Tensor hidden, LinearWeight head, Tensor labels,
+                                          float gradScale, Tensor loss, Tensor dhidden) {
         try (Call call = Call.on(stream)) {
-            call.check(Nf4jH.nf4j_loss_linear_cross_entropy(call.stream(), call.input(hidden), Structs.linear(call, head),
+            call.check(Nf4jH.nf4j_loss_linear_cross_entropy(call.stream(), call.input(hidden),
+                    Structs.linear(call, head),
                     call.input(labels), gradScale, call.output(loss), call.output(dhidden)));
         }
     }

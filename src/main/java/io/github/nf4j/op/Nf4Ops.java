@@ -7,7 +7,6 @@ import io.github.nf4j.Tensor;
 import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.bindings.nf4j_nf4_state;
 import io.github.nf4j.internal.Call;
-
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SegmentAllocator;
 
@@ -41,7 +40,8 @@ public final class Nf4Ops {
 
     /// The parts of a bitsandbytes checkpoint that make up `weight`, without loss, in host memory from `allocator`.
     public static Nf4State exportState(Stream stream, Nf4Weight weight, SegmentAllocator allocator) {
-        Nf4State state = Nf4State.allocate(allocator, weight.rows(), weight.cols(), weight.blockSize(), weight.doubleQuant());
+        Nf4State state = Nf4State.allocate(allocator, weight.rows(), weight.cols(), weight.blockSize(),
+                weight.doubleQuant());
         try (Call call = Call.on(stream)) {
             MemorySegment struct = struct(call, state);
             call.check(Nf4jH.nf4j_nf4_export(call.stream(), call.weight(weight), struct));
@@ -63,7 +63,8 @@ public final class Nf4Ops {
     /// `dx` [m, in] = `dy` [m, out] * W.
     public static void matmulBackward(Stream stream, Tensor dy, Nf4Weight weight, Tensor dx) {
         try (Call call = Call.on(stream)) {
-            call.check(Nf4jH.nf4j_nf4_matmul_backward(call.stream(), call.input(dy), call.weight(weight), call.output(dx)));
+            call.check(Nf4jH.nf4j_nf4_matmul_backward(call.stream(), call.input(dy), call.weight(weight),
+                    call.output(dx)));
         }
     }
 

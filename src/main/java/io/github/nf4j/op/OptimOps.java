@@ -6,7 +6,6 @@ import io.github.nf4j.Tensor;
 import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.bindings.nf4j_adamw_options;
 import io.github.nf4j.internal.Call;
-
 import java.lang.foreign.MemorySegment;
 
 /// Family `optim`: all parameters of an optimizer in one call.
@@ -14,20 +13,22 @@ public final class OptimOps {
     private OptimOps() {
     }
 
-    /// `norm` [1, 2] F32 = the global L2 norm of the gradients, and the factor min(1, maxNorm / (norm + 1e-6)) that clips it.
+    /// `norm` [1, 2] F32 = the global L2 norm of the gradients, and the factor min(1, maxNorm / (norm + 1e-6)) that
+    /// clips it.
     ///
     /// @param maxNorm with 0 or less the factor is 1
     public static void globalNorm(Stream stream, AdamwParameters parameters, float maxNorm, Tensor norm) {
         try (Call call = Call.on(stream)) {
-            call.check(Nf4jH.nf4j_optim_global_norm(call.stream(), array(call, parameters), parameters.parameters().size(),
-                    maxNorm, call.output(norm)));
+            call.check(Nf4jH.nf4j_optim_global_norm(call.stream(), array(call, parameters),
+                    parameters.parameters().size(), maxNorm, call.output(norm)));
         }
     }
 
-    /// One AdamW step. 32-bit states follow torch's order of operations, 8-bit states bitsandbytes'.
+    /// One AdamW step in torch's order of operations: decay, moments, update. An 8-bit state then takes the nearest
+    /// codes.
     ///
-    /// @param gradScale [1, 1] F32 that every gradient is first multiplied by, such as the second column of [#globalNorm]'s
-    ///                  result; or null
+    /// @param gradScale [1, 1] F32 that every gradient is first multiplied by, such as the second column of
+    ///                  [#globalNorm]'s result; or null
     public static void adamw(Stream stream, AdamwOptions options, AdamwParameters parameters, Tensor gradScale) {
         if (gradScale != null && (gradScale.dtype() != DType.F32 || gradScale.rows() != 1 || gradScale.cols() != 1)) {
             throw new IllegalArgumentException("gradScale is a " + gradScale + "; it must be F32 [1, 1]");
@@ -40,8 +41,8 @@ public final class OptimOps {
             nf4j_adamw_options.eps(struct, options.eps());
             nf4j_adamw_options.weight_decay(struct, options.weightDecay());
             nf4j_adamw_options.step(struct, options.step());
-            call.check(Nf4jH.nf4j_optim_adamw(call.stream(), struct, array(call, parameters), parameters.parameters().size(),
-                    call.data(gradScale)));
+            call.check(Nf4jH.nf4j_optim_adamw(call.stream(), struct, array(call, parameters),
+                    parameters.parameters().size(), call.data(gradScale)));
         }
     }
 

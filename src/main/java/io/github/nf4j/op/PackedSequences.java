@@ -5,8 +5,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 
-/// Where sequences lie in the rows of packed queries, keys and values. Immutable; its off-heap arrays are freed when it becomes
-/// garbage.
+/// Where sequences lie in the rows of packed queries, keys and values. Immutable; its off-heap arrays are freed when it
+/// becomes garbage.
 public final class PackedSequences {
     private final int count;
     private final int rows;
@@ -35,14 +35,16 @@ public final class PackedSequences {
         return new PackedSequences(lengths, null, null);
     }
 
-    /// Sequences whose queries follow one another and whose keys and values are elsewhere, as in a key-value cache: those of
-    /// sequence s in the rows `kvOffsets[s]` ... `kvOffsets[s] + kvLengths[s] - 1`. Its last query sees its last key.
+    /// Sequences whose queries follow one another and whose keys and values are elsewhere, as in a key-value cache:
+    /// those of sequence s in the rows `kvOffsets[s]` ... `kvOffsets[s] + kvLengths[s] - 1`. Its last query sees its
+    /// last key.
     ///
     /// @param kvLengths at least the number of the sequence's queries
     public static PackedSequences withCache(int[] queryLengths, int[] kvOffsets, int[] kvLengths) {
         if (kvOffsets.length != queryLengths.length || kvLengths.length != queryLengths.length) {
-            throw new IllegalArgumentException("queryLengths, kvOffsets and kvLengths have " + queryLengths.length + ", "
-                    + kvOffsets.length + " and " + kvLengths.length + " elements; they must have the same number");
+            throw new IllegalArgumentException("queryLengths, kvOffsets and kvLengths have "
+                    + queryLengths.length + ", " + kvOffsets.length + " and " + kvLengths.length
+                    + " elements; they must have the same number");
         }
         return new PackedSequences(queryLengths, kvOffsets, kvLengths);
     }

@@ -21,7 +21,8 @@ public final class RopeOps {
         }
     }
 
-    /// Rotates each head of `x` [m, heads * headDim]: y1 = x1 * cos - x2 * sin, y2 = x2 * cos + x1 * sin. `y` may be `x`.
+    /// Rotates each head of `x` [m, heads * headDim]: y1 = x1 * cos - x2 * sin, y2 = x2 * cos + x1 * sin. `y` may be
+    /// `x`.
     public static void forward(Stream stream, Tensor x, Tensor table, Tensor y) {
         try (Call call = Call.on(stream)) {
             call.check(Nf4jH.nf4j_rope_forward(call.stream(), call.input(x), call.input(table), call.output(y)));

@@ -4,7 +4,6 @@ import io.github.nf4j.Tensor;
 import io.github.nf4j.bindings.nf4j_linear;
 import io.github.nf4j.bindings.nf4j_lora;
 import io.github.nf4j.internal.Call;
-
 import java.lang.foreign.MemorySegment;
 
 /// The C structs that more than one family takes.

@@ -7,17 +7,14 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.nf4j.Nf4jException;
-
-import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
-
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class NativeLibraryTest {
     @TempDir
@@ -34,7 +31,8 @@ class NativeLibraryTest {
     @Test
     void aGivenPathThatIsNotThereIsNamedAndNothingElseIsTried() {
         LibraryCache unused = new LibraryCache(folder.resolve("cache"));
-        String message = assertThrows(Nf4jException.class, () -> NativeLibrary.locate(folder + "/none", unused)).getMessage();
+        String message = assertThrows(Nf4jException.class, () -> NativeLibrary.locate(folder + "/none", unused))
+                .getMessage();
         assertTrue(message.contains("-Dnf4j.library.path=" + folder + "/none"), message);
         assertTrue(message.contains(folder + "/none does not exist"), message);
     }
@@ -59,10 +57,17 @@ class NativeLibraryTest {
     void aFileThatIsNoLibraryFailsWithTheLoadersWordsAndTheFailureIsRemembered() throws Exception {
         Path file = Files.writeString(folder.resolve("libnf4j.so"), "not a library");
         String output = inNewJvm("-Dnf4j.library.path=" + file, Probe.class);
-        assertTrue(output.contains("first: cannot load the native library of nf4j from " + file + ". The loader says: "), output);
+        assertTrue(output.contains("first: cannot load the native library of nf4j from " + file
+                + ". The loader says: "), output);
         assertTrue(output.contains("invalid ELF header") || output.contains("file too short"), output);
         assertTrue(output.contains("second: cannot load the native library of nf4j from " + file), output);
         assertTrue(output.contains("cause: Nf4jException"), output);
+    }
+
+    @Test
+    void theLibraryInTheJarIsUnpackedAndLoaded() throws Exception {
+        String output = inNewJvm("-Dnf4j.cache.dir=" + folder, Probe.class);
+        assertTrue(output.matches("(?s)first: " + folder + "/[0-9a-f]{16}/libnf4j.so\\s+second: " + folder + ".*"), output);
     }
 
     @Test
@@ -79,7 +84,8 @@ class NativeLibraryTest {
         assertThrows(IOException.class, () -> cache.unpack(new byte[] {1}, "libnf4j.so"));
         String message = assertThrows(Nf4jException.class, () -> NativeLibrary.locate("", cache)).getMessage();
         assertTrue(message.contains("resource io/github/nf4j/internal/natives/"), message);
-        assertTrue(message.contains(file.resolve("cache").toString()) || message.contains("this jar does not have it"), message);
+        assertTrue(message.contains(file.resolve("cache").toString())
+                || message.contains("this jar does not have it"), message);
     }
 
     @Test
@@ -121,9 +127,9 @@ class NativeLibraryTest {
 
     /// Runs a main class with the classes on the class path, as an application without modules does.
     private static String inNewJvm(String property, Class<?> main) throws Exception {
-        List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                property, "--enable-native-access=ALL-UNNAMED", "-cp", "target/classes:target/test-classes", main.getName()));
-        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+        String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
+        Process process = new ProcessBuilder(java, property, "--enable-native-access=ALL-UNNAMED",
+                "-cp", "target/classes:target/test-classes", main.getName()).redirectErrorStream(true).start();
         String output = new String(process.getInputStream().readAllBytes());
         assertEquals(0, process.waitFor(), output);
         return output;

@@ -10,13 +10,11 @@ import io.github.nf4j.Device;
 import io.github.nf4j.Nf4Weight;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
-
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
-
-import java.util.ArrayList;
-import java.util.List;
 
 /// Wrong arguments come back as the library's sentence, with the argument's name, and write nothing.
 class ArgumentTest {
@@ -62,7 +60,8 @@ class ArgumentTest {
     void typesThatDoNotFit() {
         Tensor x = tensor(DType.F32, 3, 8);
         assertNames("ids", () -> EmbeddingOps.forward(stream, tensor(DType.F32, 1, 3), tensor(DType.F32, 5, 8), x));
-        assertNames("lse", () -> AttentionOps.forward(stream, AttentionShape.of(2, 1, 4), PackedSequences.ofLengths(3), x,
+        assertNames("lse",
+                () -> AttentionOps.forward(stream, AttentionShape.of(2, 1, 4), PackedSequences.ofLengths(3), x,
                 tensor(DType.F32, 3, 4), tensor(DType.F32, 3, 4), tensor(DType.BF16, 3, 2), tensor(DType.F32, 3, 8)));
         assertNames("dst", () -> MemoryOps.cast(stream, x, tensor(DType.I32, 3, 8)));
     }
@@ -73,7 +72,8 @@ class ArgumentTest {
         assertNames("dst", () -> MemoryOps.copy(stream, x, null));
         assertNames("h", () -> MlpOps.swigluForward(stream, x, x, null));
         assertNames("weight", () -> Nf4Ops.matmul(stream, x, null, null, x));
-        assertNames("lora", () -> LoraOps.forward(stream, x, LinearWeight.dense(tensor(DType.F32, 5, 8), null), null, x, x));
+        assertNames("lora",
+                () -> LoraOps.forward(stream, x, LinearWeight.dense(tensor(DType.F32, 5, 8), null), null, x, x));
     }
 
     @Test
@@ -82,12 +82,14 @@ class ArgumentTest {
         Tensor w = tensor(DType.F32, 4, 8);
         assertNames("block_size", () -> Nf4Weight.allocate(device, 8, 64, 48, false));
         assertNames("dropout", () -> LoraOps.forward(stream, x, LinearWeight.dense(w, null),
-                new LoraWeights(tensor(DType.F32, 2, 8), tensor(DType.F32, 4, 2), 1, false, 1, 0), tensor(DType.F32, 3, 2),
+                new LoraWeights(tensor(DType.F32, 2, 8), tensor(DType.F32, 4, 2), 1, false, 1, 0),
+                tensor(DType.F32, 3, 2),
                 tensor(DType.F32, 3, 4)));
         Tensor ids = tensor(DType.I32, 1, 3);
         ids.setInts(0, 4, 1);
         assertNames("ids", () -> EmbeddingOps.forward(stream, ids, w, x));
-        assertNames("q_offsets", () -> AttentionOps.forward(stream, AttentionShape.of(2, 1, 4), PackedSequences.ofLengths(2), x,
+        assertNames("q_offsets",
+                () -> AttentionOps.forward(stream, AttentionShape.of(2, 1, 4), PackedSequences.ofLengths(2), x,
                 tensor(DType.F32, 3, 4), tensor(DType.F32, 3, 4), tensor(DType.F32, 3, 2), tensor(DType.F32, 3, 8)));
     }
 
@@ -111,8 +113,10 @@ class ArgumentTest {
         assertNames("absmax", () -> new AdamwParameters.Parameter(p, p, u8, u8, tensor(DType.F32, 1, 3)));
         assertNames("param", () -> new AdamwParameters.Parameter(p.columns(0, 4), p, p, p, null));
         AdamwParameters parameters = new AdamwParameters(List.of(new AdamwParameters.Parameter(p, p, p, p, null)));
-        assertNames("gradScale", () -> OptimOps.adamw(stream, new AdamwOptions(1, .9f, .99f, 1e-8f, 0, 1), parameters, p));
-        assertNames("step", () -> OptimOps.adamw(stream, new AdamwOptions(1, .9f, .99f, 1e-8f, 0, 0), parameters, null));
+        assertNames("gradScale",
+                () -> OptimOps.adamw(stream, new AdamwOptions(1, .9f, .99f, 1e-8f, 0, 1), parameters, p));
+        assertNames("step",
+                () -> OptimOps.adamw(stream, new AdamwOptions(1, .9f, .99f, 1e-8f, 0, 0), parameters, null));
         assertNames("sequence", () -> PackedSequences.ofLengths(2, -1));
         assertNames("kvLengths", () -> PackedSequences.withCache(new int[2], new int[2], new int[1]));
     }

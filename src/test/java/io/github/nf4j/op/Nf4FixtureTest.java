@@ -14,15 +14,13 @@ import io.github.nf4j.Nf4State;
 import io.github.nf4j.Nf4Weight;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
-
-import org.junit.jupiter.api.DynamicTest;
-import org.junit.jupiter.api.TestFactory;
-
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.TestFactory;
 
 /// Quantization and products against what bitsandbytes wrote, bit for bit where it is exact.
 class Nf4FixtureTest {
@@ -45,7 +43,8 @@ class Nf4FixtureTest {
         for (Backend backend : BACKENDS) {
             for (JsonNode node : CASES.get(list)) {
                 tests.add(DynamicTest.dynamicTest(backend + " " + node.get("name").asText(), () -> {
-                    try (Device device = Device.open(backend); Stream stream = device.newStream(); Arena arena = Arena.ofConfined()) {
+                    try (Device device = Device.open(backend); Stream stream = device.newStream();
+                            Arena arena = Arena.ofConfined()) {
                         check.run(node, stream, arena);
                     }
                 }));
@@ -117,9 +116,9 @@ class Nf4FixtureTest {
         });
     }
 
-    /// Whether bitsandbytes 0.50.2 on a CPU with AVX-512 takes the scales of other blocks, as it does where 32 divides the
-    /// columns and the block size does not: then `(row * (cols / blockSize) + col / blockSize)` is its block. What it packed
-    /// is right, so the expectation is computed from that.
+    /// Whether bitsandbytes 0.50.2 on a CPU with AVX-512 takes the scales of other blocks, as it does where 32 divides
+    /// the columns and the block size does not: then `(row * (cols / blockSize) + col / blockSize)` is its block. What
+    /// it packed is right, so the expectation is computed from that.
     private static boolean wrongInBitsandbytes(Nf4State state) {
         return state.rows() > 1 && state.cols() % 32 == 0 && state.cols() % state.blockSize() != 0
                 && state.rows() * state.cols() > state.blockSize();
@@ -152,7 +151,8 @@ class Nf4FixtureTest {
     }
 
     private static Nf4Weight imported(Stream stream, Nf4State state) {
-        Nf4Weight weight = Nf4Weight.allocate(stream.device(), state.rows(), state.cols(), state.blockSize(), state.doubleQuant());
+        Nf4Weight weight = Nf4Weight.allocate(stream.device(), state.rows(), state.cols(), state.blockSize(),
+                state.doubleQuant());
         Nf4Ops.importState(stream, state, weight);
         return weight;
     }
