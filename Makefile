@@ -32,7 +32,7 @@ OBJECTS := $(ONCE:native/%.cpp=$(NATIVE)/obj/%.o) \
            $(foreach isa,$(ISAS),$(PER_ISA:native/cpu/isa/%.cpp=$(NATIVE)/obj/cpu/$(isa)/%.o))
 LIBRARY := $(NATIVE)/libnf4j.so
 
-.PHONY: all native java test demo bench bindings clean help
+.PHONY: all native java test test-native demo bench bindings clean help
 
 all: native java ## build the native library and the Java module
 
@@ -54,12 +54,30 @@ $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 
 -include $(OBJECTS:.o=.d)
 
+# ---- tests of the native library --------------------------------------------------------------------------------------
+
+NATIVE_TESTS := $(patsubst native/test/%.c,$(NATIVE)/test/%,$(wildcard native/test/*.c)) \
+                $(patsubst native/test/%.cpp,$(NATIVE)/test/%,$(wildcard native/test/*.cpp))
+TEST_LINK    := -Inative/include -L$(NATIVE) -lnf4j -pthread -Wl,-rpath,'$$ORIGIN/..'
+
+$(NATIVE)/test/%: native/test/%.c native/test/test.h native/include/nf4j.h | $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O1 -g $(WARNINGS) $< -o $@ $(TEST_LINK)
+
+$(NATIVE)/test/%: native/test/%.cpp native/test/test.h native/include/nf4j.h | $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O1 -g $(WARNINGS) $< -o $@ $(TEST_LINK)
+
+test-native: $(LIBRARY) $(NATIVE_TESTS) ## test the native library without Java
+	@native/test/exports.sh $(LIBRARY) native/include/nf4j.h
+	@set -e; for test in $(NATIVE_TESTS); do echo $$test; $$test; done
+
 MVN = JAVA_HOME=$$(bin/find-jdk) mvn -B -q
 
 java: native ## build the Java module
 	$(MVN) -DskipTests package
 
-test: native ## everything that needs no GPU
+test: native test-native ## everything that needs no GPU
 	$(MVN) verify
 
 demo: all ## fine-tune a real model with QLoRA on the CPU, and show what it learned

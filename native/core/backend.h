@@ -1,9 +1,9 @@
 // What a backend is to the rest of the library: a table of functions behind nf4j.h.
 //
-// core/ checks every argument of a public function once and then calls the table of the stream's backend, so a backend
-// never sees a null pointer, a wrong shape, an unknown enum or an overflowing size, nor, where device memory is ordinary
-// memory, an id, a label or an offset out of range. It returns by itself where there is nothing to do because there are
-// no tokens (m = 0). Operations have the signatures of nf4j.h.
+// core/ checks every argument of a public function once and then calls the table of the stream's backend, so a
+// backend never sees a null pointer, a wrong shape, an unknown enum or an overflowing size, nor, where device memory is
+// ordinary memory, an id, a label or an offset out of range. It returns by itself where there is nothing to do because
+// there are no tokens (m = 0). Operations have the signatures of nf4j.h.
 #pragma once
 
 #include "nf4j.h"

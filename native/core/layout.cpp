@@ -124,9 +124,10 @@ struct Text {
         size_t used = 0;
         for (const Entry &entry : entries) {
             const size_t left = sizeof lines - used;
-            const int length = entry.offset < 0
-                                   ? std::snprintf(lines + used, left, "%s %d\n", entry.name, entry.size)
-                                   : std::snprintf(lines + used, left, "%s %d %d\n", entry.name, entry.offset, entry.size);
+            const bool is_struct = entry.offset < 0;
+            const int length = is_struct ? std::snprintf(lines + used, left, "%s %d\n", entry.name, entry.size)
+                                         : std::snprintf(lines + used, left, "%s %d %d\n", entry.name, entry.offset,
+                                                         entry.size);
             used += static_cast<size_t>(length);
         }
     }

@@ -28,18 +28,18 @@ static void expect_line(const char *line) {
           layout);
 }
 
-#define EXPECT_STRUCT(type)                                                                                            \
-    do {                                                                                                               \
-        char line[96];                                                                                                 \
-        snprintf(line, sizeof line, "%s %zu", #type, sizeof(type));                                                    \
-        expect_line(line);                                                                                             \
+#define EXPECT_STRUCT(type)                                         \
+    do {                                                            \
+        char line[96];                                              \
+        snprintf(line, sizeof line, "%s %zu", #type, sizeof(type)); \
+        expect_line(line);                                          \
     } while (0)
 
-#define EXPECT_FIELD(type, field)                                                                                      \
-    do {                                                                                                               \
-        char line[96];                                                                                                 \
-        snprintf(line, sizeof line, "%s.%s %zu %zu", #type, #field, offsetof(type, field), sizeof((type){0}.field));   \
-        expect_line(line);                                                                                             \
+#define EXPECT_FIELD(type, field)                                                                                    \
+    do {                                                                                                             \
+        char line[96];                                                                                               \
+        snprintf(line, sizeof line, "%s.%s %zu %zu", #type, #field, offsetof(type, field), sizeof((type){0}.field)); \
+        expect_line(line);                                                                                           \
     } while (0)
 
 static void test_layout(void) {
@@ -202,7 +202,8 @@ static void *fail_on_another_thread(void *first_text) {
 static void test_errors_of_threads(void) {
     CHECK_REFUSED("device_open: options is null", nf4j_device_open(NULL, NULL));
     pthread_t thread;
-    CHECK(pthread_create(&thread, NULL, fail_on_another_thread, (void *)(uintptr_t)nf4j_last_error()) == 0, "no thread");
+    CHECK(pthread_create(&thread, NULL, fail_on_another_thread, (void *)(uintptr_t)nf4j_last_error()) == 0,
+          "no thread");
     pthread_join(thread, NULL);
     CHECK(strcmp(nf4j_last_error(), "device_open: options is null") == 0, "now %s", nf4j_last_error());
 }

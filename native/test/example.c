@@ -27,7 +27,8 @@ int main(void) {
     check(nf4j_nf4_weight_bytes(device, OUT, IN, 64, weight.double_quant, &weight.bytes));
     check(nf4j_memory_alloc(device, weight.bytes, &weight.data));
 
-    nf4j_tensor tw = {w, OUT, IN, IN, NF4J_F32, 0}, tx = {x, 1, IN, IN, NF4J_F32, 0}, ty = {y, 1, OUT, OUT, NF4J_F32, 0};
+    nf4j_tensor tw = {w, OUT, IN, IN, NF4J_F32, 0}, tx = {x, 1, IN, IN, NF4J_F32, 0};
+    nf4j_tensor ty = {y, 1, OUT, OUT, NF4J_F32, 0};
     check(nf4j_nf4_quantize(stream, &tw, &weight));
     check(nf4j_nf4_matmul(stream, &tx, &weight, NULL, &ty)); /* y = x * W^T */
     check(nf4j_stream_synchronize(stream));

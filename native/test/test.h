@@ -9,30 +9,30 @@ static int test_checks;
 static int test_failures;
 
 /* Counts a check; when it failed, prints the place and a sentence. */
-#define CHECK(condition, ...)                                                                                          \
-    do {                                                                                                               \
-        test_checks++;                                                                                                 \
-        if (!(condition)) {                                                                                            \
-            test_failures++;                                                                                           \
-            fprintf(stderr, "%s:%d: %s\n  ", __FILE__, __LINE__, #condition);                                          \
-            fprintf(stderr, __VA_ARGS__);                                                                              \
-            fprintf(stderr, "\n");                                                                                     \
-        }                                                                                                              \
+#define CHECK(condition, ...)                                                 \
+    do {                                                                      \
+        test_checks++;                                                        \
+        if (!(condition)) {                                                   \
+            test_failures++;                                                  \
+            fprintf(stderr, "%s:%d: %s\n  ", __FILE__, __LINE__, #condition); \
+            fprintf(stderr, __VA_ARGS__);                                     \
+            fprintf(stderr, "\n");                                            \
+        }                                                                     \
     } while (0)
 
-#define CHECK_OK(call)                                                                                                 \
-    do {                                                                                                               \
-        const int32_t status_ = (call);                                                                                \
-        CHECK(status_ == NF4J_OK, "%s gave status %d: %s", #call, status_, nf4j_last_error());                         \
+#define CHECK_OK(call)                                                                         \
+    do {                                                                                       \
+        const int32_t status_ = (call);                                                        \
+        CHECK(status_ == NF4J_OK, "%s gave status %d: %s", #call, status_, nf4j_last_error()); \
     } while (0)
 
 /* The call fails with this status and exactly this text. */
-#define CHECK_FAILS(expected_status, expected_text, call)                                                              \
-    do {                                                                                                               \
-        const int32_t status_ = (call);                                                                                \
-        CHECK(status_ == (expected_status), "%s gave status %d", #call, status_);                                      \
-        CHECK(strcmp(nf4j_last_error(), expected_text) == 0, "expected: %s\n  actual:   %s", expected_text,            \
-              nf4j_last_error());                                                                                      \
+#define CHECK_FAILS(expected_status, expected_text, call)                                                   \
+    do {                                                                                                    \
+        const int32_t status_ = (call);                                                                     \
+        CHECK(status_ == (expected_status), "%s gave status %d", #call, status_);                           \
+        CHECK(strcmp(nf4j_last_error(), expected_text) == 0, "expected: %s\n  actual:   %s", expected_text, \
+              nf4j_last_error());                                                                           \
     } while (0)
 
 #define CHECK_REFUSED(expected_text, call) CHECK_FAILS(NF4J_INVALID_ARGUMENT, expected_text, call)
