@@ -32,7 +32,7 @@ OBJECTS := $(ONCE:native/%.cpp=$(NATIVE)/obj/%.o) \
            $(foreach isa,$(ISAS),$(PER_ISA:native/cpu/isa/%.cpp=$(NATIVE)/obj/cpu/$(isa)/%.o))
 LIBRARY := $(NATIVE)/libnf4j.so
 
-.PHONY: all native java test test-native demo bench bindings clean help
+.PHONY: all native java test test-native check-isa demo bench-native bindings clean help
 
 all: native java ## build the native library and the Java module
 
@@ -58,24 +58,39 @@ $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 
 NATIVE_TESTS := $(patsubst native/test/%.c,$(NATIVE)/test/%,$(wildcard native/test/*.c)) \
                 $(patsubst native/test/%.cpp,$(NATIVE)/test/%,$(wildcard native/test/*.cpp))
-TEST_LINK    := -Inative/include -L$(NATIVE) -lnf4j -pthread -Wl,-rpath,'$$ORIGIN/..'
+TEST_LINK    := -Inative/include -Inative -L$(NATIVE) -lnf4j -pthread -Wl,-rpath,'$$ORIGIN/..'
 
 $(NATIVE)/test/%: native/test/%.c native/test/test.h native/include/nf4j.h | $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O1 -g $(WARNINGS) $< -o $@ $(TEST_LINK)
 
-$(NATIVE)/test/%: native/test/%.cpp native/test/test.h native/include/nf4j.h | $(LIBRARY)
+$(NATIVE)/test/%: native/test/%.cpp $(wildcard native/test/*.h) native/include/nf4j.h | $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -O1 -g $(WARNINGS) $< -o $@ $(TEST_LINK)
 
-test-native: $(LIBRARY) $(NATIVE_TESTS) ## test the native library without Java
+# The linker keeps one of several weak symbols of a name. Code that may be compiled for more instructions than another
+# object's copy of it must not be among them.
+check-isa: $(OBJECTS)
+	@for isa in $(ISAS); do \
+	    shared=$$(nm -C $(NATIVE)/obj/cpu/$$isa/*.o | grep ' [uVW] ' | grep -v "nf4j::cpu::$$isa::"); \
+	    if [ -n "$$shared" ]; then echo "$$isa shares with other objects:"; echo "$$shared"; exit 1; fi; \
+	done
+
+test-native: $(LIBRARY) check-isa $(NATIVE_TESTS) ## test the native library without Java
 	@native/test/exports.sh $(LIBRARY) native/include/nf4j.h
 	@set -e; for test in $(NATIVE_TESTS); do echo $$test; $$test; done
 
-MVN = JAVA_HOME=$$(bin/find-jdk) mvn -B -q
+$(NATIVE)/bench/%: bench/native/%.cpp native/include/nf4j.h | $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O2 -g $(WARNINGS) $< -o $@ $(TEST_LINK) -ldl
+
+bench-native: $(LIBRARY) $(NATIVE)/bench/gemm_bench ## matrix products beside a BLAS: make bench-native BLAS=/path/of/libopenblas.so
+	$(NATIVE)/bench/gemm_bench $(or $(BLAS),-)
+
+MVN = JAVA_HOME=$$(bin/find-jdk) mvn -B -ntp
 
 java: native ## build the Java module
-	$(MVN) -DskipTests package
+	$(MVN) -q -DskipTests package
 
 test: native test-native ## everything that needs no GPU
 	$(MVN) verify

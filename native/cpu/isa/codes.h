@@ -1,5 +1,5 @@
-// Looks up 4-bit codes. A tile of codes is 16 rows x 8 columns of a weight in 16 words: word r has row r, column j in its bits
-// 4j ... 4j + 3.
+// Looks up 4-bit codes. A tile of codes is 16 rows x 8 columns of a weight in 16 words: word r has row r, column j in
+// its bits 4j ... 4j + 3.
 #pragma once
 
 #include "cpu/isa/simd.h"
@@ -45,7 +45,8 @@ inline CodeMap load_map(const float *map) { return {_mm256_loadu_ps(map), _mm256
 // vpermps reads the low three bits of each index, blendv the sign bit: bit 3 of the code goes there.
 inline Vec look_up(const CodeMap &map, __m256i codes) {
     const __m256 upper_half = _mm256_castsi256_ps(_mm256_slli_epi32(codes, 28));
-    return {_mm256_blendv_ps(_mm256_permutevar8x32_ps(map.low, codes), _mm256_permutevar8x32_ps(map.high, codes), upper_half)};
+    return {_mm256_blendv_ps(_mm256_permutevar8x32_ps(map.low, codes), _mm256_permutevar8x32_ps(map.high, codes),
+                             upper_half)};
 }
 
 inline Vec tile_column(const CodeMap &map, const uint32_t *tile, int j, int h) {
@@ -69,13 +70,14 @@ inline CodeMap load_map(const float *map) { return {map}; }
 
 inline Vec tile_column(const CodeMap &map, const uint32_t *tile, int j, int h) {
     const uint32_t *words = tile + h * lanes;
-    return {Float4{map.values[words[0] >> 4 * j & 15], map.values[words[1] >> 4 * j & 15], map.values[words[2] >> 4 * j & 15],
-                   map.values[words[3] >> 4 * j & 15]}};
+    return {Float4{map.values[words[0] >> 4 * j & 15], map.values[words[1] >> 4 * j & 15],
+                   map.values[words[2] >> 4 * j & 15], map.values[words[3] >> 4 * j & 15]}};
 }
 
 inline Vec tile_row(const CodeMap &map, const uint32_t *left, const uint32_t *right, int r, int h) {
     const uint32_t word = (h < 2 ? left : right)[r] >> 16 * (h & 1);
-    return {Float4{map.values[word & 15], map.values[word >> 4 & 15], map.values[word >> 8 & 15], map.values[word >> 12 & 15]}};
+    return {Float4{map.values[word & 15], map.values[word >> 4 & 15], map.values[word >> 8 & 15],
+                   map.values[word >> 12 & 15]}};
 }
 
 #endif

@@ -5,7 +5,8 @@
 
 namespace nf4j::cpu::NF4J_ISA_NAME {
 
-// factors[j] = dropout.factor(row, first + j) for j < count; first is a multiple of 4. Writes up to the next multiple of 64.
+// factors[j] = dropout.factor(row, first + j) for j < count; first is a multiple of 4. Writes up to the next multiple
+// of 64.
 inline void dropout_factors(const Dropout &dropout, int64_t row, int64_t first, int64_t count, float *factors) {
     constexpr int width = 16;
     const uint32_t threshold = static_cast<uint32_t>(dropout.threshold);  // p < 1, so it fits

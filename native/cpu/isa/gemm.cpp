@@ -74,7 +74,8 @@ struct Plan {
     Block block(int64_t task) const {
         const int64_t i = task % m_parts, j = task / m_parts, column_tiles = ceil_div(n, tile_columns);
         const int64_t row = m * i / m_parts, column = column_tiles * j / n_parts * tile_columns;
-        return {row, m * (i + 1) / m_parts - row, column, min(n, column_tiles * (j + 1) / n_parts * tile_columns) - column};
+        return {row, m * (i + 1) / m_parts - row, column,
+                min(n, column_tiles * (j + 1) / n_parts * tile_columns) - column};
     }
 };
 
@@ -107,7 +108,8 @@ void add_segment(const Segment &segment, const Block &block, bool fresh, Scratch
         const int64_t steps = pairs ? (count + 1) / 2 : count;
         for (int64_t panel = 0; panel < panels.count; panel++) {
             const int64_t first = panels.begin(panel);
-            pack(segment.left, left_words, k, count, block.row + first, panels.size(panel), scratch.left + first * steps);
+            pack(segment.left, left_words, k, count, block.row + first, panels.size(panel),
+                 scratch.left + first * steps);
         }
         for (int64_t column = 0; column < block.columns; column += tile_columns) {
             const int64_t width = tile_width(block.columns - column);
@@ -129,8 +131,8 @@ void add_nf4_segment(const Segment &segment, const Block &block, bool fresh, Scr
     for (int64_t k = 0; k < segment.k; k += k_step) {
         const int64_t count = min(k_step, segment.k - k);
         pack(segment.left, pairs ? Words::bf16_pairs : Words::f32, k, count, block.row, block.rows, scratch.left);
-        multiply_few_rows(w, segment.words, block.rows, k, count, block.column / band_rows, padded(block.columns) / band_rows,
-                          scratch.left, scratch.sums, fresh && k == 0);
+        multiply_few_rows(w, segment.words, block.rows, k, count, block.column / band_rows,
+                          padded(block.columns) / band_rows, scratch.left, scratch.sums, fresh && k == 0);
     }
 }
 

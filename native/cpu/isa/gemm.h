@@ -1,12 +1,12 @@
 // The matrix product behind every family that multiplies: c = alpha * (left * right summed over k) + beta * c + bias.
 //
-// Blocked as in Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (TOMS 2008): a thread packs a block of
-// the left factor into panels of tile_rows rows, then for one narrow panel of the right factor after the other packs - for NF4:
-// decodes - it into L1 and runs the micro-kernel over all left panels. Sums stay in F32 in the thread's scratch memory until the
-// epilogue writes them.
+// Blocked as in Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (TOMS 2008): a thread packs
+// a block of the left factor into panels of tile_rows rows, then for one narrow panel of the right factor after the
+// other packs - for NF4: decodes - it into L1 and runs the micro-kernel over all left panels. Sums stay in F32 in the
+// thread's scratch memory until the epilogue writes them.
 //
-// Each sum is one chain of FMAs (or bf16 dot products) over ascending k. So its bits depend neither on the tile it falls into, nor
-// on the number of threads, nor on the rows beside it.
+// Each sum is one chain of FMAs (or bf16 dot products) over ascending k. So its bits depend neither on the tile it
+// falls into, nor on the number of threads, nor on the rows beside it.
 #pragma once
 
 #include "core/philox.h"
@@ -17,9 +17,9 @@ namespace nf4j::cpu::NF4J_ISA_NAME {
 
 // How the 32-bit words of a panel hold elements.
 enum class Words {
-    f32,         // one element
-    f32_of_bf16, // one element, that of the right factor rounded to BF16
-    bf16_pairs,  // elements k and k + 1, rounded to BF16
+    f32,          // one element
+    f32_of_bf16,  // one element, that of the right factor rounded to BF16
+    bf16_pairs,   // elements k and k + 1, rounded to BF16
 };
 
 // The words for a product whose activations have this type.
@@ -33,7 +33,8 @@ struct Operand {
     bool k_contiguous = true;  // element (o, k) at data[o * ld + k]; else at data[k * ld + o]
     int64_t ld = 0;
     int64_t outer = 0;
-    // For words of one F32: elements are multiplied by these first. Dropout's row is what ld steps over, its column the other.
+    // For words of one F32: elements are multiplied by these first. Dropout's row is what ld steps over, its column the
+    // other.
     float scale = 1;
     const Dropout *dropout = nullptr;
 };

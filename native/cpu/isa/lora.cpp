@@ -1,5 +1,5 @@
-// LoRA over a frozen dense or NF4 layer, in the notation of nf4j.h. The adapter's own products are computed in F32 whatever the
-// activations are: they are a few percent of the work.
+// LoRA over a frozen dense or NF4 layer, in the notation of nf4j.h. The adapter's own products are computed in F32
+// whatever the activations are: they are a few percent of the work.
 #include "cpu/device.h"
 #include "cpu/isa/gemm.h"
 #include "cpu/isa/kernels.h"
@@ -20,8 +20,8 @@ Operand with_dropout(Operand x, const Dropout &dropout) {
 
 }  // namespace
 
-int32_t lora_forward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linear *base, const nf4j_lora *lora, const nf4j_tensor *u,
-                     const nf4j_tensor *y) {
+int32_t lora_forward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linear *base, const nf4j_lora *lora,
+                     const nf4j_tensor *u, const nf4j_tensor *y) {
     ThreadPool &pool = pool_of(stream);
     const Dropout dropout(lora->seed, lora->dropout);
     multiply(pool, product({with_dropout(rows_of(*x), dropout), rows_of(*lora->a), x->cols, Words::f32}, u));
@@ -35,13 +35,14 @@ int32_t lora_forward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linea
     return NF4J_OK;
 }
 
-int32_t lora_backward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tensor *dy, const nf4j_tensor *u, const nf4j_linear *base,
-                      const nf4j_lora *lora, int32_t accumulate_dx, const nf4j_tensor *da, const nf4j_tensor *db,
-                      const nf4j_tensor *dx) {
+int32_t lora_backward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tensor *dy, const nf4j_tensor *u,
+                      const nf4j_linear *base, const nf4j_lora *lora, int32_t accumulate_dx, const nf4j_tensor *da,
+                      const nf4j_tensor *db, const nf4j_tensor *dx) {
     ThreadPool &pool = pool_of(stream);
     const int64_t tokens = x->rows, rank = lora->a->rows, needed = tokens * rank * int64_t{sizeof(float)};
     if (needed > stream->workspace_bytes) {
-        return fail(NF4J_OUT_OF_MEMORY, "lora_backward: %lld tokens of rank %lld need a workspace of %lld bytes, the stream has %lld",
+        return fail(NF4J_OUT_OF_MEMORY,
+                    "lora_backward: %lld tokens of rank %lld need a workspace of %lld bytes, the stream has %lld",
                     static_cast<long long>(tokens), static_cast<long long>(rank), static_cast<long long>(needed),
                     static_cast<long long>(stream->workspace_bytes));
     }

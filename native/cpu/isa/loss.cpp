@@ -1,5 +1,5 @@
-// Cross-entropy of a linear head. Tokens that count are gathered into chunks; a chunk's logits stand in the workspace, where they turn
-// into the gradient of the logits. A token's result does not depend on the chunk that it is in.
+// Cross-entropy of a linear head. Tokens that count are gathered into chunks; a chunk's logits stand in the workspace,
+// where they turn into the gradient of the logits. A token's result does not depend on the chunk that it is in.
 #include "cpu/device.h"
 #include "cpu/isa/gemm.h"
 #include "cpu/isa/kernels.h"
@@ -12,7 +12,8 @@ namespace {
 float softmax_gradient(float *logits, int64_t n, int64_t label, float scale) {
     Vec largest = broadcast(logits[0]);
     for (int64_t j = 0; j < n; j += lanes) {
-        const Vec values = n - j < lanes ? select(lane_numbers() < broadcast(static_cast<float>(n - j)), load(logits + j, n - j), largest)
+        const Vec values = n - j < lanes ? select(lane_numbers() < broadcast(static_cast<float>(n - j)),
+                                                  load(logits + j, n - j), largest)
                                          : load(logits + j);
         largest = max(largest, values);
     }
@@ -41,12 +42,15 @@ float softmax_gradient(float *logits, int64_t n, int64_t label, float scale) {
     return static_cast<float>(__builtin_log(sum) + static_cast<double>(top) - static_cast<double>(at_label));
 }
 
-char *row_at(const nf4j_tensor &t, int64_t row) { return static_cast<char *>(t.data) + row * t.ld * dtype_size(t.dtype); }
+char *row_at(const nf4j_tensor &t, int64_t row) {
+    return static_cast<char *>(t.data) + row * t.ld * dtype_size(t.dtype);
+}
 
 }  // namespace
 
-int32_t loss_linear_cross_entropy(nf4j_stream *stream, const nf4j_tensor *hidden, const nf4j_linear *head, const nf4j_tensor *labels,
-                                  float grad_scale, const nf4j_tensor *loss, const nf4j_tensor *dhidden) {
+int32_t loss_linear_cross_entropy(nf4j_stream *stream, const nf4j_tensor *hidden, const nf4j_linear *head,
+                                  const nf4j_tensor *labels, float grad_scale, const nf4j_tensor *loss,
+                                  const nf4j_tensor *dhidden) {
     ThreadPool &pool = pool_of(stream);
     const int64_t vocabulary = head->dense ? head->dense->rows : head->nf4->rows;
     const int32_t *label = static_cast<const int32_t *>(labels->data);
@@ -60,14 +64,19 @@ int32_t loss_linear_cross_entropy(nf4j_stream *stream, const nf4j_tensor *hidden
     const int64_t capacity = stream->workspace_bytes / token_bytes;
     if (capacity < 1) {
         return fail(NF4J_OUT_OF_MEMORY,
-                    "loss_linear_cross_entropy: one token's logits over a vocabulary of %lld need a workspace of %lld bytes, the stream "
+                    "loss_linear_cross_entropy: one token's logits over a vocabulary of %lld need a workspace of %lld "
+                    "bytes, the stream "
                     "has %lld",
                     static_cast<long long>(vocabulary), static_cast<long long>(token_bytes),
                     static_cast<long long>(stream->workspace_bytes));
     }
     nf4j_tensor logits = {stream->workspace, 0, vocabulary, logits_row / int64_t{sizeof(float)}, NF4J_F32, 0};
-    nf4j_tensor states = {stream->workspace + capacity * logits_row, 0, hidden->cols, padded_row / dtype_size(hidden->dtype),
-                          hidden->dtype, 0};
+    nf4j_tensor states = {stream->workspace + capacity * logits_row,
+                          0,
+                          hidden->cols,
+                          padded_row / dtype_size(hidden->dtype),
+                          hidden->dtype,
+                          0};
     int64_t *tokens = reinterpret_cast<int64_t *>(stream->workspace + capacity * (logits_row + padded_row));
 
     for (int64_t next = 0; next < hidden->rows;) {
@@ -88,7 +97,8 @@ int32_t loss_linear_cross_entropy(nf4j_stream *stream, const nf4j_tensor *hidden
         multiply(pool, p);
         pool.parallel_for(count, [&](int64_t i, int) {
             const int64_t t = tokens[i];
-            losses[t] = softmax_gradient(reinterpret_cast<float *>(row_at(logits, i)), vocabulary, label[t], grad_scale);
+            losses[t] =
+                softmax_gradient(reinterpret_cast<float *>(row_at(logits, i)), vocabulary, label[t], grad_scale);
         });
         if (dhidden) {
             // The gradient of the logits stays in F32; the head is what it was in the forward product.

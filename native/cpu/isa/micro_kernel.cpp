@@ -32,7 +32,8 @@ MicroKernel find(int64_t wanted, bool wide, bool pairs) {
     } else {
         if (wanted != rows) return find<rows - 1>(wanted, wide, pairs);
         constexpr int narrow_vecs = 16 / lanes, wide_vecs = tile_columns / lanes;
-        if (has_bf16_pairs && pairs) return wide ? run<rows, wide_vecs, has_bf16_pairs> : run<rows, narrow_vecs, has_bf16_pairs>;
+        if (has_bf16_pairs && pairs)
+            return wide ? run<rows, wide_vecs, has_bf16_pairs> : run<rows, narrow_vecs, has_bf16_pairs>;
         return wide ? run<rows, wide_vecs, false> : run<rows, narrow_vecs, false>;
     }
 }

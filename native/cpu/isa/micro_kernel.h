@@ -5,8 +5,8 @@
 
 namespace nf4j::cpu::NF4J_ISA_NAME {
 
-// Rows of a left panel and columns of a right panel. Columns are a multiple of 16, the rows of an NF4 band; the rows are what then
-// fits the registers.
+// Rows of a left panel and columns of a right panel. Columns are a multiple of 16, the rows of an NF4 band; the rows
+// are what then fits the registers.
 #if defined(__AVX512F__)
 constexpr int tile_rows = 14;
 constexpr int tile_columns = 32;
@@ -18,7 +18,8 @@ constexpr int tile_rows = 2;
 constexpr int tile_columns = 16;
 #endif
 
-// sums [rows][width] (+)= left [steps][rows] * right [steps][width], words as in Words. `fresh`: the sums start at zero.
+// sums [rows][width] (+)= left [steps][rows] * right [steps][width], words as in Words. `fresh`: the sums start at
+// zero.
 typedef void (*MicroKernel)(int64_t steps, const float *left, const float *right, float *sums, bool fresh);
 
 // 1 <= rows <= tile_rows; width 16 or tile_columns.

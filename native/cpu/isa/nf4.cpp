@@ -35,7 +35,8 @@ uint32_t row_word(const Nf4Matrix &w, int64_t row, int64_t t, F code_of) {
 template <class T>
 float largest_in(const T *data, int64_t n) {
     Vec largest = zero();
-    for (int64_t i = 0; i < n; i += lanes) largest = max(largest, abs(n - i < lanes ? load(data + i, n - i) : load(data + i)));
+    for (int64_t i = 0; i < n; i += lanes)
+        largest = max(largest, abs(n - i < lanes ? load(data + i, n - i) : load(data + i)));
     return reduce_max(largest);
 }
 
@@ -104,14 +105,18 @@ int64_t nf4_weight_bytes(int64_t rows, int64_t cols, int64_t block_size, int32_t
 
 int32_t nf4_quantize(nf4j_stream *stream, const nf4j_tensor *w, const nf4j_nf4_weight *weight) {
     const Nf4Matrix matrix(*weight);
-    (w->dtype == NF4J_F32 ? quantize<float> : w->dtype == NF4J_BF16 ? quantize<bf16> : quantize<f16>)(stream, *w, matrix);
+    (w->dtype == NF4J_F32    ? quantize<float>
+     : w->dtype == NF4J_BF16 ? quantize<bf16>
+                             : quantize<f16>)(stream, *w, matrix);
     return NF4J_OK;
 }
 
 int32_t nf4_dequantize(nf4j_stream *stream, const nf4j_nf4_weight *weight, int64_t first_row, const nf4j_tensor *out) {
     const Nf4Matrix matrix(*weight);
     const int32_t dtype = out->dtype;
-    (dtype == NF4J_F32 ? dequantize<float> : dtype == NF4J_BF16 ? dequantize<bf16> : dequantize<f16>)(stream, matrix, first_row, *out);
+    (dtype == NF4J_F32    ? dequantize<float>
+     : dtype == NF4J_BF16 ? dequantize<bf16>
+                          : dequantize<f16>)(stream, matrix, first_row, *out);
     return NF4J_OK;
 }
 
@@ -158,7 +163,8 @@ int32_t nf4_export(nf4j_stream *stream, const nf4j_nf4_weight *weight, nf4j_nf4_
         for (int64_t row = first; row < last; row++) {
             for (int64_t column = 0; column < blob.cols; column++) {
                 const int64_t element = row * blob.cols + column;
-                const uint32_t code = matrix.tile(band, column / tile_cols)[row - first] >> 4 * (column % tile_cols) & 15;
+                const uint32_t code =
+                    matrix.tile(band, column / tile_cols)[row - first] >> 4 * (column % tile_cols) & 15;
                 uint8_t &pair = state->codes[element / 2];
                 pair = static_cast<uint8_t>(element % 2 ? (pair & 0xf0u) | code : code << 4 | padding_code);
             }
@@ -175,7 +181,8 @@ int32_t nf4_matmul(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_nf4_wei
     return NF4J_OK;
 }
 
-int32_t nf4_matmul_backward(nf4j_stream *stream, const nf4j_tensor *dy, const nf4j_nf4_weight *weight, const nf4j_tensor *dx) {
+int32_t nf4_matmul_backward(nf4j_stream *stream, const nf4j_tensor *dy, const nf4j_nf4_weight *weight,
+                            const nf4j_tensor *dx) {
     multiply(pool_of(stream), product({rows_of(*dy), columns_of(*weight), dy->cols, words_for(dy->dtype)}, dx));
     return NF4J_OK;
 }

@@ -12,8 +12,8 @@ Vec as_word(Vec value) {
 
 // The first `count` columns of one tile. `whole`: all 8, within one run of scales.
 template <Words words, bool whole>
-inline void decode_tile(const Nf4Matrix &w, const CodeMap &map, BandScales &scales, int64_t band, int64_t column, int64_t count,
-                        int64_t width, float *panel) {
+inline void decode_tile(const Nf4Matrix &w, const CodeMap &map, BandScales &scales, int64_t band, int64_t column,
+                        int64_t count, int64_t width, float *panel) {
     const uint32_t *tile = w.tile(band, column / tile_cols);
     const int columns = whole ? static_cast<int>(tile_cols) : static_cast<int>(count);
     Vec scale[vecs16];
@@ -59,7 +59,8 @@ void forward(const Nf4Matrix &w, int64_t k0, int64_t count, int64_t outer0, int6
             if (columns >= tile_cols && scales.end >= k + tile_cols) {
                 decode_tile<words, true>(w, map, scales, band, k, tile_cols, width, out);
             } else {
-                decode_tile<words, false>(w, map, scales, band, k, columns < tile_cols ? columns : tile_cols, width, out);
+                decode_tile<words, false>(w, map, scales, band, k, columns < tile_cols ? columns : tile_cols, width,
+                                          out);
             }
             out += tile_cols / (words == Words::bf16_pairs ? 2 : 1) * width;
         }
@@ -67,7 +68,8 @@ void forward(const Nf4Matrix &w, int64_t k0, int64_t count, int64_t outer0, int6
 }
 
 // Row `row` of w, columns outer0 ..., into values[width / lanes].
-inline void decode_row(const Nf4Matrix &w, const CodeMap &map, int64_t row, int64_t outer0, int64_t width, Vec *values) {
+inline void decode_row(const Nf4Matrix &w, const CodeMap &map, int64_t row, int64_t outer0, int64_t width,
+                       Vec *values) {
     const int64_t element = row * w.blob.cols + outer0;
     const int64_t block = element >> w.block_shift;
     const int64_t left = w.blob.block_size - (element & (w.blob.block_size - 1));
@@ -81,7 +83,8 @@ inline void decode_row(const Nf4Matrix &w, const CodeMap &map, int64_t row, int6
         for (int h = 0; h < vecs16; h++) {
             const int64_t column = group * 16 + h * lanes;
             // Blocks have at least 32 elements, so at most two of them meet here.
-            const Vec scale = select(lane_numbers() < broadcast(static_cast<float>(left - column)), broadcast(first), broadcast(second));
+            const Vec scale = select(lane_numbers() < broadcast(static_cast<float>(left - column)), broadcast(first),
+                                     broadcast(second));
             values[group * vecs16 + h] = tile_row(map, tile, next, static_cast<int>(row % band_rows), h) * scale;
         }
     }
@@ -104,7 +107,8 @@ void backward(const Nf4Matrix &w, int64_t k0, int64_t count, int64_t outer0, int
 
 }  // namespace
 
-void decode_forward(const Nf4Matrix &w, Words words, int64_t k0, int64_t count, int64_t outer0, int64_t width, float *panel) {
+void decode_forward(const Nf4Matrix &w, Words words, int64_t k0, int64_t count, int64_t outer0, int64_t width,
+                    float *panel) {
     switch (words) {
         case Words::f32: return forward<Words::f32>(w, k0, count, outer0, width, panel);
         case Words::f32_of_bf16: return forward<Words::f32_of_bf16>(w, k0, count, outer0, width, panel);
@@ -112,7 +116,8 @@ void decode_forward(const Nf4Matrix &w, Words words, int64_t k0, int64_t count, 
     }
 }
 
-void decode_backward(const Nf4Matrix &w, Words words, int64_t k0, int64_t count, int64_t outer0, int64_t width, float *panel) {
+void decode_backward(const Nf4Matrix &w, Words words, int64_t k0, int64_t count, int64_t outer0, int64_t width,
+                     float *panel) {
     switch (words) {
         case Words::f32: return backward<Words::f32>(w, k0, count, outer0, width, panel);
         case Words::f32_of_bf16: return backward<Words::f32_of_bf16>(w, k0, count, outer0, width, panel);

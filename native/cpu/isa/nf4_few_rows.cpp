@@ -1,5 +1,5 @@
-// x * W^T for a handful of tokens: weights are decoded in registers and used at once, not packed. Several bands go side by side,
-// because the chain of FMAs that makes one sum is bound by their latency.
+// x * W^T for a handful of tokens: weights are decoded in registers and used at once, not packed. Several bands go side
+// by side, because the chain of FMAs that makes one sum is bound by their latency.
 #include "cpu/isa/nf4_matrix.h"
 
 namespace nf4j::cpu::NF4J_ISA_NAME {
@@ -20,7 +20,8 @@ void run(const Nf4Matrix &w, const Bands &to, int64_t k0, int64_t count, const f
     Vec sum[rows][bands][vecs16];
     for (int r = 0; r < rows; r++) {
         for (int b = 0; b < bands; b++) {
-            for (int h = 0; h < vecs16; h++) sum[r][b][h] = fresh ? zero() : load(to.sums[b] + r * to.stride[b] + h * lanes);
+            for (int h = 0; h < vecs16; h++)
+                sum[r][b][h] = fresh ? zero() : load(to.sums[b] + r * to.stride[b] + h * lanes);
         }
     }
 
@@ -38,10 +39,11 @@ void run(const Nf4Matrix &w, const Bands &to, int64_t k0, int64_t count, const f
     // `columns` columns of a tile of each band. Unless they are one run, scales are looked at before each column.
     const auto add = [&](int64_t k, int columns, bool one_run) __attribute__((always_inline)) {
         const uint32_t *tile = w.tile(to.band0, k / tile_cols);
-        const auto decode = [&](int j, Vec (&out)[bands][vecs16]) __attribute__((always_inline)) {
+        const auto decode = [&](int j, Vec(&out)[bands][vecs16]) __attribute__((always_inline)) {
             if (!one_run && k + j >= end) read_scales(k + j);
             for (int b = 0; b < bands; b++) {
-                for (int h = 0; h < vecs16; h++) out[b][h] = tile_column(map, tile + b * w.tiles * 16, j, h) * scale[b][h];
+                for (int h = 0; h < vecs16; h++)
+                    out[b][h] = tile_column(map, tile + b * w.tiles * 16, j, h) * scale[b][h];
             }
         };
         for (int j = 0; j < columns; j += pairs ? 2 : 1) {
@@ -54,7 +56,8 @@ void run(const Nf4Matrix &w, const Bands &to, int64_t k0, int64_t count, const f
                     if constexpr (words == Words::f32_of_bf16) word[b][h] = rounded_to_bf16(word[b][h]);
                     for (int r = 0; r < rows; r++) {
                         const Vec x = broadcast(left[r]);
-                        sum[r][b][h] = pairs ? dot_pairs(x, word[b][h], sum[r][b][h]) : fma(x, word[b][h], sum[r][b][h]);
+                        sum[r][b][h] =
+                            pairs ? dot_pairs(x, word[b][h], sum[r][b][h]) : fma(x, word[b][h], sum[r][b][h]);
                     }
                 }
             }
@@ -102,8 +105,8 @@ Run run_for(int64_t rows, Words words) {
 
 }  // namespace
 
-void multiply_few_rows(const Nf4Matrix &w, Words words, int64_t rows, int64_t k0, int64_t count, int64_t band0, int64_t bands,
-                       const float *left, float *sums, bool fresh) {
+void multiply_few_rows(const Nf4Matrix &w, Words words, int64_t rows, int64_t k0, int64_t count, int64_t band0,
+                       int64_t bands, const float *left, float *sums, bool fresh) {
     constexpr int side_by_side = tile_rows >= 14 ? 4 : 2;
     constexpr int64_t tile_bands = tile_columns / band_rows;
     for (int64_t band = 0; band < bands;) {

@@ -1,8 +1,8 @@
 // The cpu backend's layout of an NF4 weight [out, in], one for forward and backward and for all instruction sets.
 //
-// Codes stand in tiles of 16 rows x 8 columns, 64 bytes each (codes.h). The tiles of a band of 16 rows follow one another along the
-// columns, then comes the next band. Rows are padded to 16 and columns to 8. The scales stay in bitsandbytes' order, so blocks may
-// straddle rows.
+// Codes stand in tiles of 16 rows x 8 columns, 64 bytes each (codes.h). The tiles of a band of 16 rows follow one
+// another along the columns, then comes the next band. Rows are padded to 16 and columns to 8. The scales stay in
+// bitsandbytes' order, so blocks may straddle rows.
 #pragma once
 
 #include "core/nf4_blob.h"
@@ -29,7 +29,9 @@ struct Nf4Matrix {
           block_shift(__builtin_ctzll(static_cast<uint64_t>(weight.block_size))),
           tiles((weight.cols + tile_cols - 1) / tile_cols) {}
 
-    uint32_t *tile(int64_t band, int64_t t) const { return reinterpret_cast<uint32_t *>(blob.codes) + (band * tiles + t) * 16; }
+    uint32_t *tile(int64_t band, int64_t t) const {
+        return reinterpret_cast<uint32_t *>(blob.codes) + (band * tiles + t) * 16;
+    }
 };
 
 // The scales of a band's rows, good up to column `end`.
@@ -52,15 +54,19 @@ struct BandScales {
     }
 };
 
-// Panels [k][width] of the right factor, width 16 or 32: outer are the rows of w and k its columns, and the other way round.
-void decode_forward(const Nf4Matrix &w, Words words, int64_t k0, int64_t count, int64_t outer0, int64_t width, float *panel);
-void decode_backward(const Nf4Matrix &w, Words words, int64_t k0, int64_t count, int64_t outer0, int64_t width, float *panel);
+// Panels [k][width] of the right factor, width 16 or 32: outer are the rows of w and k its columns, and the other way
+// round.
+void decode_forward(const Nf4Matrix &w, Words words, int64_t k0, int64_t count, int64_t outer0, int64_t width,
+                    float *panel);
+void decode_backward(const Nf4Matrix &w, Words words, int64_t k0, int64_t count, int64_t outer0, int64_t width,
+                     float *panel);
 
 // Up to this many tokens, x * W^T is better decoded and multiplied in one go. They fit one panel.
 constexpr int64_t few_rows = tile_rows < 4 ? tile_rows : 4;
 
-// sums (+)= left [words of k][rows] * `bands` bands of w from band0 on; the sums stand in tiles as those of a block (gemm.cpp).
-void multiply_few_rows(const Nf4Matrix &w, Words words, int64_t rows, int64_t k0, int64_t count, int64_t band0, int64_t bands,
-                       const float *left, float *sums, bool fresh);
+// sums (+)= left [words of k][rows] * `bands` bands of w from band0 on; the sums stand in tiles as those of a block
+// (gemm.cpp).
+void multiply_few_rows(const Nf4Matrix &w, Words words, int64_t rows, int64_t k0, int64_t count, int64_t band0,
+                       int64_t bands, const float *left, float *sums, bool fresh);
 
 }  // namespace nf4j::cpu::NF4J_ISA_NAME

@@ -29,9 +29,11 @@ inline Vec load_words(const T *p, int64_t n) {
     }
 }
 
-// Rows of `data` run along k: `count` elements of them become words of the panel's columns. Columns past the last row repeat it.
+// Rows of `data` run along k: `count` elements of them become words of the panel's columns. Columns past the last row
+// repeat it.
 template <class T, Words words>
-void pack_transposed(const T *data, int64_t ld, int64_t rows, int64_t count, int64_t columns, int64_t width, float *panel) {
+void pack_transposed(const T *data, int64_t ld, int64_t rows, int64_t count, int64_t columns, int64_t width,
+                     float *panel) {
     constexpr int64_t step = elements_per_word<words>;
     for (int64_t column = 0; column < columns; column += lanes) {
         const int64_t n = columns - column < lanes ? columns - column : lanes;
@@ -114,7 +116,8 @@ void pack_staged(const Operand &o, int64_t k0, int64_t count, int64_t outer0, in
                     stage_row<T>(o, outer0 + column + r, k0 + k, part, rows[r]);
                 }
                 const int64_t columns = width - column < lanes ? width - column : lanes;
-                pack_transposed<float, Words::f32>(rows[0], staged, lanes, part, columns, width, panel + k * width + column);
+                pack_transposed<float, Words::f32>(rows[0], staged, lanes, part, columns, width,
+                                                   panel + k * width + column);
             }
         }
     } else {
@@ -129,10 +132,12 @@ void pack_staged(const Operand &o, int64_t k0, int64_t count, int64_t outer0, in
 
 void pack(const Operand &o, Words words, int64_t k0, int64_t count, int64_t outer0, int64_t width, float *panel) {
     if (o.nf4) {
-        return (o.k_contiguous ? decode_forward : decode_backward)(Nf4Matrix(*o.nf4), words, k0, count, outer0, width, panel);
+        return (o.k_contiguous ? decode_forward : decode_backward)(Nf4Matrix(*o.nf4), words, k0, count, outer0, width,
+                                                                   panel);
     }
     const bool bf16_data = o.dtype == NF4J_BF16;
-    if (o.dropout || o.scale != 1) return (bf16_data ? pack_staged<bf16> : pack_staged<float>)(o, k0, count, outer0, width, panel);
+    if (o.dropout || o.scale != 1)
+        return (bf16_data ? pack_staged<bf16> : pack_staged<float>)(o, k0, count, outer0, width, panel);
     (bf16_data ? pack_plain<bf16> : pack_plain<float>)(o, words, k0, count, outer0, width, panel);
 }
 

@@ -1,11 +1,11 @@
 // A vector of F32 lanes for one instruction set: 16 lanes (AVX-512), 8 (AVX2) or 4 (NEON and plain C++).
 //
-// Files in isa/ are compiled once for each instruction set, inside namespace nf4j::cpu::NF4J_ISA_NAME. They must not define
-// or instantiate anything inline outside that namespace (std:: included): the linker keeps one copy of such a function, and
-// it might be the one with AVX-512 in it. `make check-isa` looks for them.
+// Files in isa/ are compiled once for each instruction set, inside namespace nf4j::cpu::NF4J_ISA_NAME. They must not
+// define or instantiate anything inline outside that namespace (std:: included): the linker keeps one copy of such a
+// function, and it might be the one with AVX-512 in it. `make check-isa` looks for them.
 //
-// Loads and stores take unaligned pointers to F32, BF16 or F16; with a count n < lanes they touch n elements, and the other
-// lanes are zero. Stores round to nearest, ties to even.
+// Loads and stores take unaligned pointers to F32, BF16 or F16; with a count n < lanes they touch n elements, and the
+// other lanes are zero. Stores round to nearest, ties to even.
 #pragma once
 
 #include "core/dtype.h"
@@ -61,7 +61,9 @@ inline __mmask16 first(int64_t n) { return static_cast<__mmask16>((1u << n) - 1)
 inline Vec load(const float *p, int64_t n) { return {_mm512_maskz_loadu_ps(first(n), p)}; }
 inline void store(float *p, Vec a, int64_t n) { _mm512_mask_storeu_ps(p, first(n), a.v); }
 
-inline Vec from_bf16_bits(__m256i bits) { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))}; }
+inline Vec from_bf16_bits(__m256i bits) {
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))};
+}
 inline __m256i to_bf16_bits(Vec a) {
     const __m512i bits = _mm512_castps_si512(a.v);
     const __m512i lowest = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
@@ -81,7 +83,9 @@ inline Vec load(const f16 *p, int64_t n) { return {_mm512_cvtph_ps(_mm256_maskz_
 inline void store(f16 *p, Vec a) {
     _mm256_storeu_si256(reinterpret_cast<__m256i *>(p), _mm512_cvtps_ph(a.v, nearest_even));
 }
-inline void store(f16 *p, Vec a, int64_t n) { _mm256_mask_storeu_epi16(p, first(n), _mm512_cvtps_ph(a.v, nearest_even)); }
+inline void store(f16 *p, Vec a, int64_t n) {
+    _mm256_mask_storeu_epi16(p, first(n), _mm512_cvtps_ph(a.v, nearest_even));
+}
 
 #elif defined(__AVX2__)
 
@@ -135,7 +139,9 @@ inline __m256i first(int64_t n) {
 inline Vec load(const float *p, int64_t n) { return {_mm256_maskload_ps(p, first(n))}; }
 inline void store(float *p, Vec a, int64_t n) { _mm256_maskstore_ps(p, first(n), a.v); }
 
-inline Vec from_bf16_bits(__m128i bits) { return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16))}; }
+inline Vec from_bf16_bits(__m128i bits) {
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16))};
+}
 inline __m128i to_bf16_bits(Vec a) {
     const __m256i bits = _mm256_castps_si256(a.v);
     const __m256i lowest = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
@@ -149,7 +155,8 @@ inline Vec load(const bf16 *p) { return from_bf16_bits(_mm_loadu_si128(reinterpr
 inline void store(bf16 *p, Vec a) { _mm_storeu_si128(reinterpret_cast<__m128i *>(p), to_bf16_bits(a)); }
 inline Vec load(const f16 *p) { return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(p)))}; }
 inline void store(f16 *p, Vec a) {
-    _mm_storeu_si128(reinterpret_cast<__m128i *>(p), _mm256_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(p),
+                     _mm256_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
 #else
@@ -265,8 +272,9 @@ inline Vec dot_pairs(Vec a, Vec b, Vec sum) {
 // Lane i becomes the pair (first[i], second[i]), rounded.
 inline Vec pair_up(Vec first, Vec second) {
     const __m512i halves = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second.v, first.v));
-    const __m512i order = _mm512_set_epi32(0x1f000f, 0x1e000e, 0x1d000d, 0x1c000c, 0x1b000b, 0x1a000a, 0x190009, 0x180008,
-                                           0x170007, 0x160006, 0x150005, 0x140004, 0x130003, 0x120002, 0x110001, 0x100000);
+    const __m512i order =
+        _mm512_set_epi32(0x1f000f, 0x1e000e, 0x1d000d, 0x1c000c, 0x1b000b, 0x1a000a, 0x190009, 0x180008, 0x170007,
+                         0x160006, 0x150005, 0x140004, 0x130003, 0x120002, 0x110001, 0x100000);
     return {_mm512_castsi512_ps(_mm512_permutexvar_epi16(order, halves))};
 }
 // Lane i becomes the pair of elements 2i and 2i + 1 of low followed by high, rounded.
@@ -286,8 +294,8 @@ inline Vec lane_numbers() {
 
 inline Vec zero() { return broadcast(0.0f); }
 
-// e^x within about one unit in the last place; 0 below -104, infinity above 88.7, NaN for NaN. Cody-Waite reduction by ln 2 and
-// the minimax polynomial of Cephes' expf.
+// e^x within about one unit in the last place; 0 below -104, infinity above 88.7, NaN for NaN. Cody-Waite reduction by
+// ln 2 and the minimax polynomial of Cephes' expf.
 inline Vec exp(Vec x) {
     const Vec clamped = min(broadcast(89.0f), max(broadcast(-110.0f), x));
     const Vec n = round(clamped * broadcast(1.44269504f));
