@@ -15,9 +15,11 @@ import java.util.List;
 /// AdamW with decoupled weight decay over a list of parameters, all in one call a step.
 ///
 /// With 32-bit states the order of operations is torch's; with 8-bit states it is that of bitsandbytes' `AdamW8bit`, which keeps
-/// the moments as indices into its dynamic maps, in blocks of 256 with one scale each.
+/// the moments as indices into its dynamic maps, in blocks of 256 with one scale each. As there, parameters with fewer than 4096
+/// elements keep 32-bit states.
 public final class AdamW implements AutoCloseable {
     private static final int BLOCK = 256;
+    private static final int SMALLEST_8BIT = 4096;
 
     private final Stream stream;
     private final Settings settings;
@@ -47,9 +49,9 @@ public final class AdamW implements AutoCloseable {
 
     /// The moments of one parameter, for checkpoints.
     ///
-    /// @param m      first moment, of the parameter's shape: F32, or U8 with 8-bit states
+    /// @param m      first moment, of the parameter's shape: F32, or U8 for an 8-bit state
     /// @param v      second moment, likewise
-    /// @param absmax F32 [2, blocks]: scales of `m`, then of `v`; null with 32-bit states
+    /// @param absmax F32 [2, blocks]: scales of `m`, then of `v`; null for a 32-bit state
     public record State(Parameter parameter, Tensor m, Tensor v, Tensor absmax) {
     }
 
@@ -65,7 +67,7 @@ public final class AdamW implements AutoCloseable {
     private State state(Parameter parameter) {
         long rows = parameter.value().rows();
         long cols = parameter.value().cols();
-        if (settings.stateBits == 32) {
+        if (settings.stateBits == 32 || rows * cols < SMALLEST_8BIT) {
             return new State(parameter, zeros(DType.F32, rows, cols), zeros(DType.F32, rows, cols), null);
         }
         return new State(parameter, zeros(DType.U8, rows, cols), zeros(DType.U8, rows, cols),
