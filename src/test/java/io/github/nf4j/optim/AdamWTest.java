@@ -2,6 +2,7 @@ package io.github.nf4j.optim;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.github.nf4j.Backend;
@@ -18,43 +19,63 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /// Steps of torch's and bitsandbytes' AdamW.
 class AdamWTest {
-    private static final List<String> NAMES = List.of("big", "small");
-
-    /// bitsandbytes decays after the update instead of before, also in 32 bits: a difference of lr * wd * update, 1e-5 here.
-    /// In 8 bits a moment near the boundary of two codes may take either, after which the parameter goes on from there.
+    /// In 32 bits bitsandbytes computes another order of the same formula, which is no more than rounding apart.
     @ParameterizedTest
     @CsvSource({
-            "REFERENCE, adamw-torch, 32, 4e-6", "CPU, adamw-torch, 32, 4e-6",
-            "REFERENCE, adamw-bitsandbytes-32bit, 32, 1e-4", "CPU, adamw-bitsandbytes-32bit, 32, 1e-4",
-            "REFERENCE, adamw-bitsandbytes-8bit, 8, 1e-4", "CPU, adamw-bitsandbytes-8bit, 8, 1e-4"})
-    void stepsAreThoseOf(Backend backend, String fixture, int bits, double tolerance) {
+            "REFERENCE, adamw-torch", "CPU, adamw-torch",
+            "REFERENCE, adamw-bitsandbytes-32bit", "CPU, adamw-bitsandbytes-32bit"})
+    void stepsWith32BitStatesAreThoseOf(Backend backend, String fixture) {
+        steps(backend, fixture, 32, (what, expected, actual) -> {
+            for (int i = 0; i < expected.length; i++) {
+                assertEquals(expected[i], actual[i], 1e-6 + 2e-6 * Math.abs(expected[i]), what + ", element " + i);
+            }
+        });
+    }
+
+    /// In 8 bits a moment next to the boundary of two codes may take either, and its parameter then goes a little astray: by less
+    /// than one step, and only few do.
+    @ParameterizedTest
+    @CsvSource({"REFERENCE, adamw-bitsandbytes-8bit", "CPU, adamw-bitsandbytes-8bit"})
+    void stepsWith8BitStatesAreThoseOf(Backend backend, String fixture) {
+        steps(backend, fixture, 8, (what, expected, actual) -> {
+            int astray = 0;
+            for (int i = 0; i < expected.length; i++) {
+                assertEquals(expected[i], actual[i], 0.01, what + ", element " + i);
+                astray += Math.abs(expected[i] - actual[i]) > 1e-5 ? 1 : 0;
+            }
+            assertTrue(astray <= 0.06 * expected.length, what + ": " + astray + " of " + expected.length + " differ");
+        });
+    }
+
+    @FunctionalInterface
+    private interface Comparison {
+        void compare(String what, float[] expected, float[] actual);
+    }
+
+    private static void steps(Backend backend, String fixture, int bits, Comparison comparison) {
         JsonNode about = FixtureFile.json("optim/" + fixture + ".json");
         FixtureFile file = FixtureFile.safetensors("optim/" + fixture + ".safetensors");
+        JsonNode arguments = about.get("arguments");
         try (Device device = Device.open(backend);
              Stream stream = device.newStream();
-             Arena arena = Arena.ofConfined()) {
-            List<Parameter> parameters = NAMES.stream().map(name -> new Parameter(device, name, 1,
-                    about.get("sizes").get(name).intValue())).toList();
+             Arena arena = Arena.ofConfined();
+             Parameter big = new Parameter(device, "big", 1, about.get("sizes").get("big").intValue());
+             Parameter small = new Parameter(device, "small", 1, about.get("sizes").get("small").intValue());
+             AdamW optimizer = new AdamW(stream, List.of(big, small), new AdamW.Settings(0.9, 0.999, 1e-8,
+                     arguments.get("weight_decay").doubleValue(), bits))) {
+            List<Parameter> parameters = List.of(big, small);
             parameters.forEach(p -> p.value().copyFrom(file.tensor(p.name() + ".initial", arena).toFloatArray()));
-            AdamW.Settings settings = new AdamW.Settings(0.9, 0.999, 1e-8,
-                    about.get("arguments").get("weight_decay").doubleValue(), bits);
-            try (AdamW optimizer = new AdamW(stream, parameters, settings)) {
-                optimizer.zeroGrad();
-                for (int step = 0; step < about.get("steps").intValue(); step++) {
-                    for (Parameter p : parameters) {
-                        p.grad().copyFrom(file.tensor(p.name() + ".grad." + step, arena).toFloatArray());
-                    }
-                    optimizer.step(about.get("arguments").get("lr").doubleValue(), 0);
-                    for (Parameter p : parameters) {
-                        float[] expected = file.tensor(p.name() + ".param." + step, arena).toFloatArray();
-                        float[] actual = p.value().toFloatArray();
-                        for (int i = 0; i < expected.length; i++) {
-                            assertEquals(expected[i], actual[i], tolerance, p.name() + " after step " + step + ", element " + i);
-                        }
-                    }
+            optimizer.zeroGrad();
+            for (int step = 0; step < about.get("steps").intValue(); step++) {
+                for (Parameter p : parameters) {
+                    p.grad().copyFrom(file.tensor(p.name() + ".grad." + step, arena).toFloatArray());
+                }
+                optimizer.step(arguments.get("lr").doubleValue(), 0);
+                for (Parameter p : parameters) {
+                    comparison.compare(p.name() + " after step " + step,
+                            file.tensor(p.name() + ".param." + step, arena).toFloatArray(), p.value().toFloatArray());
                 }
             }
-            parameters.forEach(Parameter::close);
         }
     }
 
