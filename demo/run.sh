@@ -12,7 +12,7 @@ echo "== Before: the quantized model on 64 held-out messages"
 bin/nf4j eval --model "$model" --data demo/heldout.jsonl --exact-match --answers "$out/before.jsonl"
 echo "== Fine-tuning on 600 messages"
 bin/nf4j finetune --model "$model" --data demo/train.jsonl --output "$out/adapter" \
-    --epochs 1 --batch-size 8 --lr 1.5e-3 --warmup-steps 8 --seed 1
+    --epochs 2 --batch-size 8 --lr 1.5e-3 --warmup-steps 8 --seed 1
 echo "== After: the same held-out messages"
 bin/nf4j eval --model "$model" --adapter "$out/adapter" --data demo/heldout.jsonl --exact-match --answers "$out/after.jsonl"
 

@@ -31,6 +31,8 @@ void must(int32_t status) {
 class Blas {
   public:
     Blas(const char *path, int threads) {
+        // Its workers would spin on after each call and take a core from whoever is timed next.
+        setenv("OPENBLAS_THREAD_TIMEOUT", "4", 0);
         void *library = dlopen(path, RTLD_NOW);
         if (!library) {
             std::fprintf(stderr, "%s\n", dlerror());
