@@ -18,6 +18,7 @@ module io.github.nf4j {
     exports io.github.nf4j.nn;
     exports io.github.nf4j.optim;
     exports io.github.nf4j.io;
+    exports io.github.nf4j.train;
 
     opens io.github.nf4j.io to jinjava; // calls the functions of chat templates by reflection
     opens io.github.nf4j.cli to info.picocli;

@@ -1,7 +1,9 @@
 package io.github.nf4j.io;
 
 import io.github.nf4j.DType;
-import io.github.nf4j.io.ModelConfig.Architecture;
+import io.github.nf4j.nn.ModelConfig.Architecture;
+import io.github.nf4j.nn.ModelConfig;
+import io.github.nf4j.nn.RopeScaling;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;

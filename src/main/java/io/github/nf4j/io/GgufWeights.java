@@ -1,6 +1,7 @@
 package io.github.nf4j.io;
 
 import io.github.nf4j.DType;
+import io.github.nf4j.nn.ModelConfig;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.Map;

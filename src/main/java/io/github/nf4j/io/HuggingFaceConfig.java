@@ -2,7 +2,8 @@ package io.github.nf4j.io;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.github.nf4j.DType;
-import io.github.nf4j.io.ModelConfig.Architecture;
+import io.github.nf4j.nn.ModelConfig.Architecture;
+import io.github.nf4j.nn.ModelConfig;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,5 +1,7 @@
 package io.github.nf4j.io;
 
+import io.github.nf4j.nn.RopeScaling;
+
 /// The rotary settings of a `config.json`: `rope_parameters` since transformers 5, before that `rope_theta` and
 /// `rope_scaling` with its type under `rope_type` or, older still, `type`.
 record HuggingFaceRope(double theta, RopeScaling scaling) {

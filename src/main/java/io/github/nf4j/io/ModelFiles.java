@@ -1,6 +1,7 @@
 package io.github.nf4j.io;
 
 import io.github.nf4j.DType;
+import io.github.nf4j.nn.ModelConfig;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -32,14 +33,14 @@ public final class ModelFiles {
     /// @throws FileFormatException if a file breaks its format or describes a model that nf4j does not implement
     public static ModelFiles open(Path model, Arena arena) throws IOException {
         if (Files.isDirectory(model)) {
-            return new ModelFiles(ModelConfig.read(model), SafetensorsWeights.open(model, arena));
+            return new ModelFiles(HuggingFaceConfig.read(model), SafetensorsWeights.open(model, arena));
         }
         if (!Files.exists(model)) {
             throw new NoSuchFileException(model.toString(), null,
                     "no such model; expected a folder with config.json or a .gguf file");
         }
         Gguf gguf = Gguf.open(model, arena);
-        ModelConfig config = ModelConfig.fromGguf(gguf);
+        ModelConfig config = GgufConfig.read(gguf);
         return new ModelFiles(config, new GgufWeights(gguf, config));
     }
 

@@ -4,7 +4,6 @@ import io.github.nf4j.DType;
 import io.github.nf4j.Device;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
-import io.github.nf4j.io.ModelConfig;
 import io.github.nf4j.op.MemoryOps;
 import io.github.nf4j.op.PackedSequences;
 import java.util.ArrayList;

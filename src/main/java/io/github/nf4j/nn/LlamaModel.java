@@ -10,7 +10,6 @@ import io.github.nf4j.autograd.PooledTensor;
 import io.github.nf4j.autograd.Tape;
 import io.github.nf4j.autograd.TensorPool;
 import io.github.nf4j.autograd.Variable;
-import io.github.nf4j.io.ModelConfig;
 import io.github.nf4j.op.AttentionShape;
 import io.github.nf4j.op.DenseOps;
 import io.github.nf4j.op.LinearWeight;

@@ -1,7 +1,5 @@
 package io.github.nf4j.nn;
 
-import io.github.nf4j.io.ModelConfig;
-import io.github.nf4j.io.RopeScaling;
 
 /// The rotary frequencies of a model: pair `j` of a head turns by `inverse[j]` a position.
 ///

@@ -4,7 +4,6 @@ import io.github.nf4j.DType;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.autograd.PooledTensor;
 import io.github.nf4j.autograd.Tape;
-import io.github.nf4j.io.ModelConfig;
 import io.github.nf4j.op.RopeOps;
 
 /// Makes the cos and sin that a forward pass needs.

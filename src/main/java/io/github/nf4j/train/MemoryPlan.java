@@ -1,8 +1,8 @@
 package io.github.nf4j.train;
 
 import io.github.nf4j.DType;
-import io.github.nf4j.io.ModelConfig;
 import io.github.nf4j.io.PeftConfig;
+import io.github.nf4j.nn.ModelConfig;
 import io.github.nf4j.nn.Quantization;
 import java.util.Locale;
 import java.util.Map;

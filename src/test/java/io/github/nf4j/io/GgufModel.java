@@ -1,5 +1,6 @@
 package io.github.nf4j.io;
 
+import io.github.nf4j.nn.ModelConfig;
 import java.util.Map;
 
 /// Writes a fixture's model as GGUF in F32, the way llama.cpp's converter does, independently of the reader.

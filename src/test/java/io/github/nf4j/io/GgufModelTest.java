@@ -7,7 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.nf4j.DType;
-import io.github.nf4j.io.ModelConfig.Architecture;
+import io.github.nf4j.nn.ModelConfig.Architecture;
+import io.github.nf4j.nn.ModelConfig;
+import io.github.nf4j.nn.RopeScaling;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;

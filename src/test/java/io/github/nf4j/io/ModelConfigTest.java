@@ -7,7 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.nf4j.DType;
-import io.github.nf4j.io.ModelConfig.Architecture;
+import io.github.nf4j.nn.ModelConfig.Architecture;
+import io.github.nf4j.nn.ModelConfig;
+import io.github.nf4j.nn.RopeScaling;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -30,7 +32,7 @@ class ModelConfigTest {
 
     @Test
     void readsWhatTransformers5Writes() throws IOException {
-        ModelConfig c = ModelConfig.read(Fixtures.path("models/llama-tied"));
+        ModelConfig c = HuggingFaceConfig.read(Fixtures.path("models/llama-tied"));
         assertEquals(Architecture.LLAMA, c.architecture());
         assertEquals(List.of(384, 64, 160, 2, 4, 2, 32, 256),
                 List.of(c.vocabularySize(), c.hiddenSize(), c.intermediateSize(),
@@ -52,7 +54,7 @@ class ModelConfigTest {
 
     @Test
     void readsWhatTransformers4Wrote() throws IOException {
-        ModelConfig c = ModelConfig.read(Fixtures.path("models/llama-sharded"));
+        ModelConfig c = HuggingFaceConfig.read(Fixtures.path("models/llama-sharded"));
         assertEquals(DType.F32, c.dtype());
         assertEquals(10_000, c.ropeTheta());
         assertEquals(new RopeScaling.None(), c.ropeScaling());
@@ -61,19 +63,19 @@ class ModelConfigTest {
 
     @Test
     void knowsEachArchitecturesBiasesAndWindows() throws IOException {
-        ModelConfig qwen = ModelConfig.read(Fixtures.path("models/qwen2"));
+        ModelConfig qwen = HuggingFaceConfig.read(Fixtures.path("models/qwen2"));
         assertTrue(qwen.queryKeyValueBias());
         assertFalse(qwen.outputBias());
         assertEquals(16, qwen.headSize());
         assertEquals(List.of(0, 0), qwen.slidingWindows());
-        ModelConfig mistral = ModelConfig.read(Fixtures.path("models/mistral-window"));
+        ModelConfig mistral = HuggingFaceConfig.read(Fixtures.path("models/mistral-window"));
         assertEquals(List.of(8, 8), mistral.slidingWindows());
         assertFalse(mistral.queryKeyValueBias());
         ModelConfig biased = read("llama", ", \"attention_bias\": true, \"mlp_bias\": true");
         assertTrue(biased.queryKeyValueBias() && biased.outputBias() && biased.mlpBias());
         assertArrayEquals(new long[] {160}, biased.parameterShapes().get("model.layers.3.mlp.gate_proj.bias"));
         assertArrayEquals(new long[] {32}, biased.parameterShapes().get("model.layers.3.self_attn.v_proj.bias"));
-        assertTrue(ModelConfig.read(Fixtures.path("bnb/nf4-nested")).bnb4bit());
+        assertTrue(HuggingFaceConfig.read(Fixtures.path("bnb/nf4-nested")).bnb4bit());
     }
 
     @Test
@@ -201,6 +203,6 @@ class ModelConfigTest {
 
     private ModelConfig read(String type, String fields, String without) throws IOException {
         Files.writeString(folder.resolve("config.json"), BARE.formatted(type, fields).replace(without, ""));
-        return ModelConfig.read(folder);
+        return HuggingFaceConfig.read(folder);
     }
 }

@@ -11,6 +11,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.github.nf4j.DType;
 import io.github.nf4j.io.PeftAdapter.Matrices;
 import io.github.nf4j.io.PeftConfig.Modules;
+import io.github.nf4j.nn.ModelConfig;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
@@ -324,7 +325,7 @@ class PeftAdapterTest {
 
     private static Map<String, long[]> linearLayers(String model) throws IOException {
         Map<String, long[]> layers = new LinkedHashMap<>();
-        ModelConfig.read(Fixtures.path(model)).parameterShapes().forEach((name, shape) -> {
+        HuggingFaceConfig.read(Fixtures.path(model)).parameterShapes().forEach((name, shape) -> {
             if (name.endsWith("_proj.weight")) {
                 layers.put(name.substring(0, name.length() - ".weight".length()), shape);
             }

@@ -6,8 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.github.nf4j.DType;
 import io.github.nf4j.FixtureFile;
-import io.github.nf4j.io.ModelConfig;
-import io.github.nf4j.io.RopeScaling;
 import java.util.Collections;
 import java.util.List;
 import java.util.OptionalInt;

@@ -1,4 +1,4 @@
-package io.github.nf4j.io;
+package io.github.nf4j.nn;
 
 import java.util.List;
 
@@ -36,7 +36,7 @@ public sealed interface RopeScaling {
     record Yarn(double factor, double attentionFactor, double betaFast, double betaSlow, double originalMaxPositions,
                 boolean truncate) implements RopeScaling {
         /// `0.1 · mscale · ln(scale) + 1`, the attention factor that the paper recommends.
-        static double attentionFactor(double scale, double mscale) {
+        public static double attentionFactor(double scale, double mscale) {
             return scale <= 1 ? 1 : 0.1 * mscale * Math.log(scale) + 1;
         }
     }

@@ -1,8 +1,6 @@
-package io.github.nf4j.io;
+package io.github.nf4j.nn;
 
 import io.github.nf4j.DType;
-import java.io.IOException;
-import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -10,7 +8,7 @@ import java.util.OptionalInt;
 
 /// Everything that decides the mathematics of a model of the Llama family, with defaults resolved.
 ///
-/// A field of the file that changes the computation and is not represented here makes reading fail, by name.
+/// A field of a model's file that changes the computation and is not represented here makes reading fail, by name.
 ///
 /// @param architecture     what the file calls the model
 /// @param vocabularySize   rows of the embedding
@@ -62,21 +60,6 @@ public record ModelConfig(
     /// Model types that nf4j implements.
     public enum Architecture {
         LLAMA, QWEN2, MISTRAL
-    }
-
-    /// Reads `config.json`, and `generation_config.json` for the ids that end a generation, from a model's folder.
-    ///
-    /// @throws FileFormatException if a field is missing, contradictory, or asks for something that nf4j does not
-    ///                             implement
-    public static ModelConfig read(Path folder) throws IOException {
-        return HuggingFaceConfig.read(folder);
-    }
-
-    /// Reads the configuration of a GGUF model.
-    ///
-    /// @throws FileFormatException as [#read] does
-    public static ModelConfig fromGguf(Gguf gguf) {
-        return GgufConfig.read(gguf);
     }
 
     /// Width of all query heads together.
