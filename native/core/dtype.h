@@ -71,6 +71,15 @@ static inline f16 to_f16(float value) {
     return {static_cast<uint16_t>(sign | ((magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1u)) >> 13))};
 }
 
+// The float on whose way to a narrower type nothing is rounded twice: inexact values get an odd last bit, so that none
+// looks like a tie that it is not (rounding to odd).
+static inline float sticky(double value) {
+    const auto nearest = static_cast<float>(value);
+    if (static_cast<double>(nearest) == value || nearest != nearest) return nearest;
+    const bool away = (nearest > value) == (value > 0);
+    return float_of((bits_of(nearest) - (away ? 1 : 0)) | 1);
+}
+
 // The value rounded to T.
 template <typename T>
 [[gnu::always_inline]] inline T from_f32(float value) {

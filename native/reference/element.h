@@ -20,15 +20,6 @@ inline double load(const nf4j_tensor *x, int64_t i, int64_t j) {
     }
 }
 
-// The float on whose way to a narrower type nothing is rounded twice: inexact values get an odd last bit, so that none
-// looks like a tie that it is not (rounding to odd).
-inline float sticky(double value) {
-    const auto nearest = static_cast<float>(value);
-    if (static_cast<double>(nearest) == value || nearest != nearest) return nearest;
-    const bool away = (nearest > value) == (value > 0);
-    return float_of((bits_of(nearest) - (away ? 1 : 0)) | 1);
-}
-
 inline void store(const nf4j_tensor *x, int64_t i, int64_t j, double value) {
     const int64_t at = i * x->ld + j;
     switch (x->dtype) {

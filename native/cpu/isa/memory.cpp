@@ -37,13 +37,14 @@ int32_t memory_copy(nf4j_stream *stream, const nf4j_tensor *src, const nf4j_tens
 }
 
 int32_t memory_fill(nf4j_stream *stream, double value, const nf4j_tensor *dst) {
+    const double integer = __builtin_nearbyint(value);
     switch (dst->dtype) {
         case NF4J_F32: fill(stream, static_cast<float>(value), dst); break;
-        case NF4J_BF16: fill(stream, to_bf16(static_cast<float>(value)), dst); break;
-        case NF4J_F16: fill(stream, to_f16(static_cast<float>(value)), dst); break;
-        case NF4J_I32: fill(stream, static_cast<int32_t>(value), dst); break;
-        case NF4J_I64: fill(stream, static_cast<int64_t>(value), dst); break;
-        default: fill(stream, static_cast<uint8_t>(value), dst); break;
+        case NF4J_BF16: fill(stream, to_bf16(sticky(value)), dst); break;
+        case NF4J_F16: fill(stream, to_f16(sticky(value)), dst); break;
+        case NF4J_I32: fill(stream, static_cast<int32_t>(integer), dst); break;
+        case NF4J_I64: fill(stream, static_cast<int64_t>(integer), dst); break;
+        default: fill(stream, static_cast<uint8_t>(integer), dst); break;
     }
     return NF4J_OK;
 }
