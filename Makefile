@@ -32,7 +32,7 @@ OBJECTS := $(ONCE:native/%.cpp=$(NATIVE)/obj/%.o) \
            $(foreach isa,$(ISAS),$(PER_ISA:native/cpu/isa/%.cpp=$(NATIVE)/obj/cpu/$(isa)/%.o))
 LIBRARY := $(NATIVE)/libnf4j.so
 
-.PHONY: all native java test test-native check-isa demo bench-native bindings clean help
+.PHONY: all native java test test-native conformance check-isa demo bench-native bindings clean help
 
 all: native java ## build the native library and the Java module
 
@@ -68,6 +68,22 @@ $(NATIVE)/test/%: native/test/%.cpp $(wildcard native/test/*.h) native/include/n
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -O1 -g $(WARNINGS) $< -o $@ $(TEST_LINK)
 
+# One suite for every backend, against nf4j.h alone.
+CONFORMANCE         := $(NATIVE)/test/conformance
+CONFORMANCE_OBJECTS := $(patsubst native/test/conformance/%.cpp,$(NATIVE)/test/obj/%.o,$(wildcard native/test/conformance/*.cpp))
+
+$(NATIVE)/test/obj/%.o: native/test/conformance/%.cpp
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O2 -g1 $(WARNINGS) -Inative/include -MMD -MP -c $< -o $@
+
+$(CONFORMANCE): $(CONFORMANCE_OBJECTS) | $(LIBRARY)
+	$(CXX) -o $@ $^ $(TEST_LINK)
+
+-include $(CONFORMANCE_OBJECTS:.o=.d)
+
+conformance: $(LIBRARY) $(CONFORMANCE) ## every operation on every backend against models in double: a table
+	$(CONFORMANCE) --backend all
+
 # The linker keeps one of several weak symbols of a name. Code that may be compiled for more instructions than another
 # object's copy of it must not be among them.
 check-isa: $(OBJECTS)
@@ -76,9 +92,10 @@ check-isa: $(OBJECTS)
 	    if [ -n "$$shared" ]; then echo "$$isa shares with other objects:"; echo "$$shared"; exit 1; fi; \
 	done
 
-test-native: $(LIBRARY) check-isa $(NATIVE_TESTS) ## test the native library without Java
+test-native: $(LIBRARY) check-isa $(NATIVE_TESTS) $(CONFORMANCE) ## test the native library without Java
 	@native/test/exports.sh $(LIBRARY) native/include/nf4j.h
 	@set -e; for test in $(NATIVE_TESTS); do echo $$test; $$test; done
+	$(CONFORMANCE) --backend all
 
 $(NATIVE)/bench/%: bench/native/%.cpp native/include/nf4j.h | $(LIBRARY)
 	@mkdir -p $(@D)

@@ -1,0 +1,158 @@
+#include "device.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace conformance {
+
+namespace {
+
+constexpr const char *isas[] = {"auto", "generic", "avx2", "avx512", "avx512_bf16", "neon"};
+
+nf4j_device_options options_of(const Target &target, int32_t threads) {
+    nf4j_device_options options = {};
+    options.struct_size = sizeof options;
+    options.backend = target.backend;
+    options.isa = target.isa;
+    options.threads = threads;
+    return options;
+}
+
+// What nf4j_backend_probe says of a backend, or of one of its instruction sets.
+std::string probe(const Target &target) {
+    char text[1024] = "";
+    nf4j_backend_probe(target.backend, text, sizeof text);
+    const std::string all = text, variant = target.name + ": ";
+    const size_t begin = all.find(variant);
+    if (begin == std::string::npos) return all;
+    return all.substr(begin + variant.size(), all.find('\n', begin) - begin - variant.size());
+}
+
+Target make_target(int32_t backend, int32_t isa, const char *backend_name) {
+    Target target = {backend, isa, backend_name, std::string("--backend ") + backend_name, ""};
+    if (backend == NF4J_BACKEND_CPU) {
+        target.name = isas[isa];
+        target.arguments += " --isa " + target.name;
+    }
+    const nf4j_device_options options = options_of(target, 1);
+    nf4j_device *device = nullptr;
+    if (nf4j_device_open(&options, &device) != NF4J_OK) target.missing = probe(target);
+    nf4j_device_close(device);
+    return target;
+}
+
+// Bytes that no kernel writes by chance: NaN as F32 and BF16 around inputs, so that reading beyond a row shows as well.
+// Outputs have others, or copying a gap would go unseen.
+constexpr char input_guard = static_cast<char>(0xff), output_guard = static_cast<char>(0xfe);
+constexpr int64_t band = 256;  // bytes
+
+// A matrix in device memory: band, rows with gaps, band.
+class DeviceMatrix {
+public:
+    DeviceMatrix(const Problem &problem, size_t index, const Session &session)
+        : matrix_(problem.matrices[index]), device_(session.device) {
+        const int64_t size = size_of(matrix_.dtype), ld = matrix_.cols + matrix_.gap;
+        // Some matrices begin at a cache line, others one or two elements behind it.
+        begin_ = band + static_cast<int64_t>(index % 3) * size;
+        host_.assign(static_cast<size_t>(begin_ + matrix_.rows * ld * size + band),
+                     matrix_.is_output ? output_guard : input_guard);
+        for (int64_t i = 0; i < matrix_.rows; i++) {
+            for (int64_t j = 0; j < matrix_.cols; j++) encode(matrix_.dtype, matrix_.at(i, j), element(host_, i, j));
+        }
+        must(nf4j_memory_alloc(device_, static_cast<int64_t>(host_.size()), &data_), "memory_alloc");
+        copy(session.streams[0], host_.data(), data_);
+        tensor = {static_cast<char *>(data_) + begin_, matrix_.rows, matrix_.cols, ld, matrix_.dtype, 0};
+    }
+    ~DeviceMatrix() { nf4j_memory_free(device_, data_); }
+    DeviceMatrix(const DeviceMatrix &) = delete;
+    DeviceMatrix &operator=(const DeviceMatrix &) = delete;
+
+    // The elements of an output. False when something else has changed.
+    bool read(nf4j_stream *stream, std::vector<char> *elements) {
+        std::vector<char> now(host_.size());
+        copy(stream, data_, now.data());
+        must(nf4j_stream_synchronize(stream), "stream_synchronize");
+        const auto row_bytes = static_cast<size_t>(matrix_.cols * size_of(matrix_.dtype));
+        for (int64_t i = 0; matrix_.is_output && i < matrix_.rows; i++) {
+            char *row = element(now, i, 0);
+            elements->insert(elements->end(), row, row + row_bytes);
+            std::copy_n(element(host_, i, 0), row_bytes, row);
+        }
+        return now == host_;
+    }
+
+    nf4j_tensor tensor;
+
+private:
+    char *element(std::vector<char> &bytes, int64_t i, int64_t j) const {
+        return bytes.data() + begin_ + (i * (matrix_.cols + matrix_.gap) + j) * size_of(matrix_.dtype);
+    }
+    void copy(nf4j_stream *stream, void *from, void *to) const {
+        const auto bytes = static_cast<int64_t>(host_.size());
+        const nf4j_tensor src = {from, 1, bytes, bytes, NF4J_U8, 0}, dst = {to, 1, bytes, bytes, NF4J_U8, 0};
+        must(nf4j_memory_copy(stream, &src, &dst), "memory_copy");
+    }
+
+    const Matrix &matrix_;
+    nf4j_device *device_;
+    int64_t begin_;
+    std::vector<char> host_;
+    void *data_ = nullptr;
+};
+
+}  // namespace
+
+void must(int32_t status, const char *what) {
+    if (status == NF4J_OK) return;
+    std::fprintf(stderr, "%s: %s\n", what, nf4j_last_error());
+    std::exit(1);
+}
+
+std::vector<Target> find_targets(const std::string &backend, const std::string &isa) {
+    const bool all = backend == "all";
+    std::vector<Target> targets;
+    if (all || backend == "reference")
+        targets.push_back(make_target(NF4J_BACKEND_REFERENCE, NF4J_ISA_AUTO, "reference"));
+    for (int32_t i = NF4J_ISA_GENERIC; i <= NF4J_ISA_NEON; i++) {
+        if ((all || backend == "cpu") && (isa.empty() || isa == isas[i]))
+            targets.push_back(make_target(NF4J_BACKEND_CPU, i, "cpu"));
+    }
+    if (all || backend == "simt") targets.push_back(make_target(NF4J_BACKEND_SIMT, NF4J_ISA_AUTO, "simt"));
+    if (all || backend == "cuda") targets.push_back(make_target(NF4J_BACKEND_CUDA, NF4J_ISA_AUTO, "cuda"));
+    return targets;
+}
+
+Session::Session(const Target &target, int32_t threads_) : threads(threads_) {
+    const nf4j_device_options options = options_of(target, threads);
+    must(nf4j_device_open(&options, &device), "device_open");
+    for (nf4j_stream *&stream : streams) must(nf4j_stream_create(device, nullptr, &stream), "stream_create");
+}
+
+Session::~Session() {
+    for (nf4j_stream *stream : streams) must(nf4j_stream_destroy(stream), "stream_destroy");
+    must(nf4j_device_close(device), "device_close");
+}
+
+Outcome run(const Problem &problem, const Invoke &invoke, const Session &session, int stream) {
+    Outcome outcome;
+    std::vector<std::unique_ptr<DeviceMatrix>> matrices;
+    Call call = {session.streams[stream], {}, {}};
+    for (size_t i = 0; i < problem.matrices.size(); i++) {
+        matrices.push_back(std::make_unique<DeviceMatrix>(problem, i, session));
+        call.tensors.push_back(matrices.back()->tensor);
+        call.tokens.push_back(problem.matrices[i].tokens);
+    }
+    if (invoke(call) != NF4J_OK || nf4j_stream_synchronize(call.stream) != NF4J_OK) outcome.problem = nf4j_last_error();
+    outcome.outputs.resize(matrices.size());
+    for (size_t i = 0; i < matrices.size() && outcome.problem.empty(); i++) {
+        if (matrices[i]->read(call.stream, &outcome.outputs[i])) continue;
+        const Matrix &m = problem.matrices[i];
+        outcome.problem =
+            m.is_output ? "something was written outside " + m.name : "the input " + m.name + " was changed";
+    }
+    return outcome;
+}
+
+}  // namespace conformance

@@ -1,0 +1,48 @@
+// Devices under test, and matrices in their memory.
+#pragma once
+
+#include <memory>
+
+#include "problem.h"
+
+namespace conformance {
+
+// A backend, with one instruction set, and why it cannot be opened here.
+struct Target {
+    int32_t backend;
+    int32_t isa;
+    std::string name;
+    std::string arguments;  // of the command line, to choose it
+    std::string missing;    // empty when it can be opened
+};
+
+// Those that a command line asks for, "all" being each one there is.
+std::vector<Target> find_targets(const std::string &backend, const std::string &isa);
+
+// An open device with two streams.
+class Session {
+public:
+    Session(const Target &target, int32_t threads);
+    ~Session();
+    Session(const Session &) = delete;
+    Session &operator=(const Session &) = delete;
+
+    nf4j_device *device = nullptr;
+    nf4j_stream *streams[2] = {};
+    int32_t threads;
+};
+
+// Ends the program where the library refuses what the suite itself needs.
+void must(int32_t status, const char *what);
+
+// What a run left behind.
+struct Outcome {
+    std::string problem;                     // why it failed, or empty
+    std::vector<std::vector<char>> outputs;  // their elements, row after row; empty for inputs
+};
+
+// Uploads the matrices, calls, and reads what came out. It is a failure when anything but the outputs changed: the
+// inputs, the gaps between rows, or the bands before and after each matrix.
+Outcome run(const Problem &problem, const Invoke &invoke, const Session &session, int stream);
+
+}  // namespace conformance

@@ -1,0 +1,155 @@
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+#include <thread>
+
+#include "suite.h"
+
+namespace conformance {
+
+namespace {
+
+double element(const Matrix &m, const std::vector<char> &bytes, size_t index) {
+    return decode(m.dtype, bytes.data() + index * static_cast<size_t>(size_of(m.dtype)));
+}
+
+std::string place(const Matrix &m, size_t index) {
+    const auto cols = static_cast<size_t>(m.cols);
+    return text("%s (%zu, %zu)", m.name.c_str(), index / cols, index % cols);
+}
+
+std::string compare_with_model(const Problem &problem, const Outcome &outcome, Distance *distance) {
+    for (size_t i = 0; i < problem.matrices.size(); i++) {
+        const Matrix &m = problem.matrices[i];
+        double error = 0, power = 0;
+        for (size_t e = 0; m.is_output && e < m.exact.size(); e++) {
+            const double actual = element(m, outcome.outputs[i], e);
+            if (!m.is_right(e, actual)) {
+                return text("%s is %.9g, expected %.9g (%.9g ... %.9g)", place(m, e).c_str(), actual, m.exact[e],
+                            m.low[e], m.high[e]);
+            }
+            const double difference = actual - m.exact[e],
+                         before_rounding = std::fabs(difference) - half_unit(m.dtype, actual);
+            if (!std::isfinite(difference)) continue;
+            if (m.error[e] > 0) distance->worst = std::max(distance->worst, before_rounding / m.error[e]);
+            error += difference * difference;
+            power += m.exact[e] * m.exact[e];
+        }
+        if (power > 0 && !problem.exact) distance->nmse = std::max(distance->nmse, error / power);
+    }
+    return "";
+}
+
+// The same bits, of the matrices `same` or of all.
+std::string compare_bits(const Problem &problem, const Bits &actual, const Bits &expected,
+                         const std::vector<int> &same) {
+    for (size_t i = 0; i < problem.matrices.size(); i++) {
+        const Matrix &m = problem.matrices[i];
+        const bool counts = same.empty() || std::find(same.begin(), same.end(), static_cast<int>(i)) != same.end();
+        if (!m.is_output || !counts || actual[i] == expected[i]) continue;
+        const auto size = static_cast<size_t>(size_of(m.dtype));
+        size_t e = 0;
+        while (std::equal(actual[i].begin() + static_cast<int64_t>(e * size),
+                          actual[i].begin() + static_cast<int64_t>((e + 1) * size),
+                          expected[i].begin() + static_cast<int64_t>(e * size))) {
+            e++;
+        }
+        return text("%s is %.9g, it was %.9g", place(m, e).c_str(), element(m, actual[i], e),
+                    element(m, expected[i], e));
+    }
+    return "";
+}
+
+// Both streams of a device at once, each several times.
+std::string run_concurrently(const Problem &problem, const Session &session, const Bits &expected) {
+    std::string found[2];
+    const auto repeat = [&](int stream) {
+        for (int i = 0; i < 3 && found[stream].empty(); i++) {
+            const Outcome again = run(problem, problem.invoke, session, stream);
+            found[stream] = again.problem.empty() ? compare_bits(problem, again.outputs, expected, {}) : again.problem;
+        }
+    };
+    std::thread other(repeat, 1);
+    repeat(0);
+    other.join();
+    return found[0].empty() ? found[1] : found[0];
+}
+
+}  // namespace
+
+std::string text(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    char buffer[400];
+    std::vsnprintf(buffer, sizeof buffer, format, arguments);
+    va_end(arguments);
+    return buffer;
+}
+
+void Distance::include(const Distance &other) {
+    worst = std::max(worst, other.worst);
+    nmse = std::max(nmse, other.nmse);
+}
+
+Sessions open_sessions(const Target &target) {
+    Sessions sessions;
+    for (int32_t threads : {1, 2, 3, 5}) {
+        sessions.push_back(std::make_unique<Session>(target, threads));
+        if (target.backend != NF4J_BACKEND_CPU) break;
+    }
+    return sessions;
+}
+
+std::string lacks_power(const Problem &problem) {
+    size_t results = 0;
+    for (const Matrix &m : problem.matrices) {
+        results += m.exact.size();
+        int64_t elements = 0, rejected = 0;
+        for (size_t e = 0; m.is_output && e < m.exact.size(); e++) {
+            elements += m.exact[e] != 0;
+            rejected += m.exact[e] != 0 && !m.is_right(e, 0);
+        }
+        if (2 * rejected < elements) return "zeros would pass as " + m.name;
+    }
+    if (results == 0) return "";  // there are no tokens
+    for (const Mistake &mistake : problem.mistakes) {
+        Problem wrong = problem;
+        mistake.make(wrong);
+        wrong.model(wrong);
+        bool rejected = false;
+        for (size_t i = 0; i < wrong.matrices.size(); i++) {
+            const Matrix &right = problem.matrices[i], &m = wrong.matrices[i];
+            for (size_t e = 0; m.is_output && e < m.exact.size() && !rejected; e++) {
+                rejected = !right.is_right(e, rounded(m.dtype, m.exact[e]));
+            }
+        }
+        if (!rejected) return mistake.name + " would pass";
+    }
+    return "";
+}
+
+std::string judge(const Problem &problem, const Sessions &sessions, Bits *portable, Distance *distance) {
+    const Outcome first = run(problem, problem.invoke, *sessions[0], 0);
+    if (!first.problem.empty()) return first.problem;
+    std::string wrong = compare_with_model(problem, first, distance);
+    if (!wrong.empty()) return wrong;
+    for (const auto &session : sessions) {
+        const Outcome again = run(problem, problem.invoke, *session, 1);
+        wrong = again.problem.empty() ? compare_bits(problem, again.outputs, first.outputs, {}) : again.problem;
+        if (!wrong.empty()) return text("with %d threads: ", session->threads) + wrong;
+    }
+    wrong = run_concurrently(problem, *sessions.back(), first.outputs);
+    if (!wrong.empty()) return "on two streams at once: " + wrong;
+    for (const Variant &variant : problem.variants) {
+        const Outcome other = run(problem, variant.invoke, *sessions.back(), 0);
+        wrong =
+            other.problem.empty() ? compare_bits(problem, other.outputs, first.outputs, variant.same) : other.problem;
+        if (!wrong.empty()) return variant.name + ": " + wrong;
+    }
+    if (!problem.portable) return "";
+    if (portable->empty()) *portable = first.outputs;
+    wrong = compare_bits(problem, first.outputs, *portable, {});
+    return wrong.empty() ? "" : "unlike the first backend: " + wrong;
+}
+
+}  // namespace conformance

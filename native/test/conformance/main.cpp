@@ -1,0 +1,186 @@
+// The conformance suite: every operation of nf4j.h on every backend, against models in double.
+//
+//   conformance --backend reference|cpu|simt|cuda|all [--isa NAME] [--op REGEX] [--case ID] [--seed N] [--small]
+//   [--list]
+//
+// Prints a table of operations and backends: cases that ran, and their worst error over its bound. Exits with 1 when a
+// case failed, or when none ran.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <regex>
+
+#include "suite.h"
+
+using namespace conformance;
+
+namespace {
+
+struct Options {
+    std::string backend = "all", isa, operation, id;
+    uint64_t seed = 20260101;
+    bool small = false, list = false;
+};
+
+int usage() {
+    std::fputs(
+        "usage: conformance [--backend reference|cpu|simt|cuda|all] [--isa NAME] [--op REGEX] [--case ID] [--seed N] "
+        "[--small] "
+        "[--list]\n",
+        stderr);
+    return 2;
+}
+
+bool parse(int count, char **arguments, Options *options) {
+    for (int i = 1; i < count; i++) {
+        const std::string name = arguments[i];
+        if (name == "--small" || name == "--list") {
+            (name == "--small" ? options->small : options->list) = true;
+            continue;
+        }
+        if (++i == count) return false;
+        if (name == "--backend")
+            options->backend = arguments[i];
+        else if (name == "--isa")
+            options->isa = arguments[i];
+        else if (name == "--op")
+            options->operation = arguments[i];
+        else if (name == "--case")
+            options->id = arguments[i];
+        else if (name == "--seed")
+            options->seed = std::strtoull(arguments[i], nullptr, 10);
+        else
+            return false;
+    }
+    return true;
+}
+
+std::vector<Case> select_cases(const Options &options) {
+    Suite suite;
+    add_norm(suite);
+    add_rope(suite);
+    add_mlp(suite);
+    add_embedding(suite);
+    add_memory(suite);
+    std::vector<Case> selected;
+    const std::regex operation(options.operation);
+    for (const Case &c : suite.cases) {
+        const bool wanted = options.id.empty() ? std::regex_search(c.operation, operation) : c.id == options.id;
+        if (wanted && !(options.small && c.large)) selected.push_back(c);
+    }
+    return selected;
+}
+
+// A case gets the same numbers whatever runs before it.
+uint64_t seed_of(const Case &c, uint64_t seed) {
+    for (char letter : c.id) seed = (seed ^ static_cast<uint8_t>(letter)) * 0x100000001b3u;
+    return seed;
+}
+
+struct Cell {
+    int executed = 0, failed = 0;
+    Distance distance;
+};
+
+// The table: a row for each operation, a column for each target that could be opened.
+class Table {
+public:
+    explicit Table(std::vector<Target> targets) : targets_(std::move(targets)) {}
+
+    Cell &at(const std::string &operation, size_t target) {
+        if (rows_.find(operation) == rows_.end()) order_.push_back(operation);
+        auto &row = rows_[operation];
+        row.resize(targets_.size());
+        return row[target];
+    }
+
+    // Returns how many cases ran.
+    int print() {
+        std::printf("\n%-28s", "cases, worst error / bound");
+        for (const Target &t : targets_) {
+            if (t.missing.empty()) std::printf("%14s", t.name.c_str());
+        }
+        std::printf("%12s\n", "worst NMSE");
+        int executed = 0;
+        for (const std::string &operation : order_) {
+            std::printf("%-28s", operation.c_str());
+            double nmse = 0;
+            for (size_t t = 0; t < targets_.size(); t++) {
+                const Cell &cell = rows_[operation][t];
+                if (!targets_[t].missing.empty()) continue;
+                if (cell.failed > 0)
+                    std::printf("%7d failed", cell.failed);
+                else
+                    std::printf("%8d%6.2f", cell.executed, cell.distance.worst);
+                executed += cell.executed;
+                nmse = std::fmax(nmse, cell.distance.nmse);
+            }
+            std::printf("%12.1e\n", nmse);
+        }
+        for (const Target &t : targets_) {
+            if (!t.missing.empty()) std::printf("skipped %s: %s\n", t.name.c_str(), t.missing.c_str());
+        }
+        return executed;
+    }
+
+private:
+    std::vector<Target> targets_;
+    std::vector<std::string> order_;
+    std::map<std::string, std::vector<Cell>> rows_;
+};
+
+// What is wrong, and how to see it again. The first of many.
+void report(const Case &c, const Target *target, const std::string &wrong, const Options &options) {
+    static int reports = 0;
+    if (++reports > 20) return;
+    std::fprintf(stderr, "FAILED %s%s%s: %s\n  %s %s --case '%s' --seed %llu\n", c.id.c_str(), target ? " on " : "",
+                 target ? target->name.c_str() : "", wrong.c_str(), "build/native/test/conformance",
+                 target ? target->arguments.c_str() : "--backend reference", c.id.c_str(),
+                 static_cast<unsigned long long>(options.seed));
+}
+
+}  // namespace
+
+int main(int count, char **arguments) {
+    Options options;
+    if (!parse(count, arguments, &options)) return usage();
+    const std::vector<Case> cases = select_cases(options);
+    if (options.list) {
+        for (const Case &c : cases) std::printf("%s%s\n", c.id.c_str(), c.large ? " (large)" : "");
+        return cases.empty();
+    }
+    const std::vector<Target> targets = find_targets(options.backend, options.isa);
+    std::vector<Sessions> sessions;
+    for (const Target &t : targets) sessions.push_back(t.missing.empty() ? open_sessions(t) : Sessions());
+    Table table(targets);
+    int failures = 0;
+    for (const Case &c : cases) {
+        Problem problem;
+        Random random(seed_of(c, options.seed));
+        c.build(problem, random);
+        problem.model(problem);
+        const std::string powerless = lacks_power(problem);
+        if (!powerless.empty()) {
+            report(c, nullptr, powerless, options);
+            failures++;
+        }
+        Bits portable;
+        for (size_t t = 0; t < targets.size(); t++) {
+            Cell &cell = table.at(c.operation, t);
+            if (!targets[t].missing.empty()) continue;
+            Distance distance;
+            const std::string wrong = judge(problem, sessions[t], &portable, &distance);
+            cell.executed++;
+            cell.distance.include(distance);
+            if (wrong.empty()) continue;
+            report(c, &targets[t], wrong, options);
+            cell.failed++;
+            failures++;
+        }
+    }
+    const int executed = table.print();
+    std::printf("%d cases ran, %d failed; seed %llu\n", executed, failures,
+                static_cast<unsigned long long>(options.seed));
+    if (executed == 0) std::fputs("FAILED: no case ran\n", stderr);
+    return failures > 0 || executed == 0;
+}

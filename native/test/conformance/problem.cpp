@@ -1,0 +1,118 @@
+#include "problem.h"
+
+#include <algorithm>
+
+namespace conformance {
+
+double normal(Random &random) { return std::normal_distribution<double>()(random); }
+
+int64_t integer(Random &random, int64_t low, int64_t high) {
+    return std::uniform_int_distribution<int64_t>(low, high)(random);
+}
+
+bool Matrix::is_right(size_t index, double element) const {
+    if (std::isnan(exact[index])) return std::isnan(element);
+    return low[index] <= element && element <= high[index];
+}
+
+Call Call::part(int64_t first, int64_t count) const {
+    Call part = *this;
+    for (size_t i = 0; i < tensors.size(); i++) {
+        nf4j_tensor &t = part.tensors[i];
+        if (tokens[i] == Tokens::none) continue;
+        const int64_t step = tokens[i] == Tokens::rows ? t.ld : 1;
+        t.data = static_cast<char *>(t.data) + first * step * size_of(t.dtype);
+        (tokens[i] == Tokens::rows ? t.rows : t.cols) = count;
+    }
+    return part;
+}
+
+Call Call::in_place(int from, int to) const {
+    Call call = *this;
+    call.tensors[static_cast<size_t>(from)] = *(*this)[to];
+    nf4j_memory_copy(stream, (*this)[from], (*this)[to]);
+    return call;
+}
+
+namespace {
+
+Matrix make(const char *name, int64_t rows, int64_t cols, int32_t dtype, Tokens tokens, bool is_output) {
+    const double untouched = !is_output ? 0 : is_float(dtype) ? NAN : 0x55;
+    return {name,   rows,      cols, dtype,
+            tokens, is_output, 3,    std::vector<double>(static_cast<size_t>(rows * cols), untouched),
+            {},     {},        {},   {}};
+}
+
+}  // namespace
+
+int Problem::input(const char *name, int64_t rows, int64_t cols, int32_t dtype, Tokens tokens) {
+    matrices.push_back(make(name, rows, cols, dtype, tokens, false));
+    return static_cast<int>(matrices.size()) - 1;
+}
+
+int Problem::output(const char *name, int64_t rows, int64_t cols, int32_t dtype, Tokens tokens) {
+    Matrix m = make(name, rows, cols, dtype, tokens, true);
+    m.exact = m.error = m.low = m.high = m.values;
+    matrices.push_back(m);
+    return static_cast<int>(matrices.size()) - 1;
+}
+
+void Problem::expect(int matrix, int64_t i, int64_t j, Real result) {
+    const int32_t dtype = (*this)[matrix].dtype;
+    const double error = exact ? 0 : result.error;
+    expect_between(matrix, i, j, rounded(dtype, result.value - error), result.value,
+                   rounded(dtype, result.value + error));
+    (*this)[matrix].error[static_cast<size_t>(i * (*this)[matrix].cols + j)] = error;
+}
+
+void Problem::expect_between(int matrix, int64_t i, int64_t j, double low, double exact_value, double high) {
+    Matrix &m = (*this)[matrix];
+    const auto index = static_cast<size_t>(i * m.cols + j);
+    m.exact[index] = exact_value;
+    m.error[index] = 0;
+    m.low[index] = low;
+    m.high[index] = high;
+}
+
+void Problem::tokens_alone() {
+    Variant variant = {"a few tokens at a time", {}, {}};
+    int64_t count = 0;
+    for (size_t i = 0; i < matrices.size(); i++) {
+        const Matrix &m = matrices[i];
+        if (m.tokens == Tokens::none) continue;
+        count = m.tokens == Tokens::rows ? m.rows : m.cols;
+        if (m.is_output) variant.same.push_back(static_cast<int>(i));
+    }
+    variant.invoke = [count, whole = invoke](const Call &call) {
+        static constexpr int64_t sizes[] = {1, 3, 1, 2, 4, 14, 5, 64, 30};
+        int32_t status = NF4J_OK;
+        int64_t size = 0;
+        for (int64_t first = 0, i = 0; first < count && status == NF4J_OK; first += size, i++) {
+            size = std::min(sizes[i % 9], count - first);
+            status = whole(call.part(first, size));
+        }
+        return status;
+    };
+    if (count > 1) variants.push_back(variant);
+}
+
+void Problem::off_by_one_row(int matrix) {
+    if ((*this)[matrix].rows < 2) return;
+    mistakes.push_back({"the row beside the right one of " + (*this)[matrix].name, [matrix](Problem &p) {
+                            std::vector<double> &values = p[matrix].values;
+                            std::rotate(values.begin(), values.begin() + p[matrix].cols, values.end());
+                        }});
+}
+
+void Problem::off_by_one_column(int matrix) {
+    if ((*this)[matrix].cols < 2) return;
+    mistakes.push_back({"the column beside the right one of " + (*this)[matrix].name, [matrix](Problem &p) {
+                            std::vector<double> &values = p[matrix].values;
+                            for (int64_t i = 0; i < p[matrix].rows; i++) {
+                                const auto row = values.begin() + i * p[matrix].cols;
+                                std::rotate(row, row + 1, row + p[matrix].cols);
+                            }
+                        }});
+}
+
+}  // namespace conformance
