@@ -1,6 +1,7 @@
 # nf4j. `make help` lists the targets.
 
 BUILD     := build
+comma     := ,
 NATIVE    := $(BUILD)/native
 CXX       ?= g++
 CC        ?= cc
@@ -32,7 +33,7 @@ OBJECTS := $(ONCE:native/%.cpp=$(NATIVE)/obj/%.o) \
            $(foreach isa,$(ISAS),$(PER_ISA:native/cpu/isa/%.cpp=$(NATIVE)/obj/cpu/$(isa)/%.o))
 LIBRARY := $(NATIVE)/libnf4j.so
 
-.PHONY: all native java test test-native conformance check-isa demo bench-native bindings clean help
+.PHONY: all native simt test-simt java test test-native conformance check-isa demo bench-native bindings clean help
 
 all: native java ## build the native library and the Java module
 
@@ -53,6 +54,36 @@ endef
 $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 
 -include $(OBJECTS:.o=.d)
+
+# ---- the CUDA kernels on the host ------------------------------------------------------------------------------------------
+
+# The host compiler reads the same .cu files; simt/ stands in for the device. Warp-wide unrolling is for nvcc alone.
+SIMT_SOURCES := $(filter-out native/cuda/device.cu,$(wildcard native/cuda/*.cu))
+SIMT_OBJECTS := $(SIMT_SOURCES:native/%.cu=$(NATIVE)/obj/simt/%.o) \
+                $(patsubst native/%.cpp,$(NATIVE)/obj/%.o,$(wildcard native/simt/*.cpp) native/core/nf4_tables.cpp native/core/host.cpp)
+SIMT_LIBRARY := $(NATIVE)/libnf4j-simt.so
+SIMT_FLAGS   := $(CPPFLAGS_) -Wno-unknown-pragmas
+
+simt: $(LIBRARY) $(SIMT_LIBRARY) ## build libnf4j-simt, the CUDA kernels run by the host
+
+$(SIMT_LIBRARY): $(SIMT_OBJECTS)
+	$(CXX) -o $@ $(SIMT_OBJECTS) $(filter-out -Wl$(comma)--version-script=%,$(LDFLAGS_))
+
+$(NATIVE)/obj/simt/%.o: native/%.cu
+	@mkdir -p $(@D)
+	$(CXX) -x c++ $(CXXFLAGS) $(SIMT_FLAGS) -MMD -MP -c $< -o $@
+
+-include $(SIMT_OBJECTS:.o=.d)
+
+# Tests of simt itself are kernels, so they are linked with its objects.
+SIMT_TESTS := $(patsubst native/test/simt/%.cpp,$(NATIVE)/test/simt/%,$(wildcard native/test/simt/*.cpp))
+
+$(NATIVE)/test/simt/%: native/test/simt/%.cpp $(wildcard native/test/*.h native/test/simt/*.h) $(SIMT_OBJECTS) | $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CXX) -O1 -g $(SIMT_FLAGS) $< $(SIMT_OBJECTS) -o $@ -L$(NATIVE) -lnf4j -pthread -Wl,-rpath,'$$ORIGIN/../..'
+
+test-simt: simt $(SIMT_TESTS) ## test the CUDA kernels on the host
+	@set -e; for test in $(SIMT_TESTS); do echo $$test; $$test; done
 
 # ---- tests of the native library --------------------------------------------------------------------------------------
 

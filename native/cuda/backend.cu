@@ -1,0 +1,73 @@
+// The backend's table and the one symbol that its library exports.
+#include "cuda/device.h"
+#include "cuda/families.h"
+
+#include <cstdarg>
+#include <cstdio>
+
+namespace nf4j {
+
+namespace {
+
+const CoreServices *services;
+
+}  // namespace
+
+// libnf4j keeps the last error.
+int32_t fail(int32_t status, const char *format, ...) {
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    std::vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return services->fail(status, "%s", text);
+}
+
+namespace cuda {
+
+namespace {
+
+int32_t explain(nf4j_stream *, int32_t, int64_t, int64_t, int64_t, int32_t, char *text, int64_t capacity) {
+    std::snprintf(text, static_cast<size_t>(capacity), "%s: one kernel", backend_name);
+    return NF4J_OK;
+}
+
+int64_t nf4_weight_bytes(int64_t, int64_t, int64_t, int32_t) {
+    return 0;
+}
+
+Backend make_table() {
+    Backend table = {};
+    table.id = backend_id;
+    table.name = backend_name;
+    table.open = open;
+    table.close = close;
+    table.refresh_info = refresh_info;
+    table.probe = probe;
+    table.stream_create = stream_create;
+    table.stream_destroy = stream_destroy;
+    table.stream_synchronize = stream_synchronize;
+    table.alloc = alloc;
+    table.free = free;
+    table.explain = explain;
+    table.nf4_weight_bytes = nf4_weight_bytes;
+    table.memory_copy = memory_copy;
+    table.memory_fill = memory_fill;
+    table.memory_cast = memory_cast;
+    table.memory_add = memory_add;
+    return table;
+}
+
+}  // namespace
+
+}  // namespace cuda
+
+}  // namespace nf4j
+
+extern "C" __attribute__((visibility("default"))) const nf4j::Backend *nf4j_backend_entry(
+    const nf4j::CoreServices *core) {
+    if (core->table_size != sizeof(nf4j::Backend)) return nullptr;
+    nf4j::services = core;
+    static const nf4j::Backend table = nf4j::cuda::make_table();
+    return &table;
+}

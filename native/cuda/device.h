@@ -1,0 +1,36 @@
+// The host's side of a device: device.cu for a GPU, simt/device.cpp for simt.
+#pragma once
+
+#include "core/backend.h"
+
+namespace nf4j::cuda {
+
+extern const int32_t backend_id;
+extern const char *const backend_name;
+
+int32_t open(const nf4j_device_options *options, nf4j_device *device);
+void close(nf4j_device *device);
+int32_t refresh_info(const nf4j_device *device, nf4j_device_info *info);
+int32_t probe(char *text, int64_t capacity);
+int32_t stream_create(nf4j_stream *stream);
+void stream_destroy(nf4j_stream *stream);
+int32_t stream_synchronize(nf4j_stream *stream);
+int32_t alloc(nf4j_device *device, int64_t bytes, void **data);
+int32_t free(nf4j_device *device, void *data);
+
+// Queues a copy of `rows` pieces of `width` bytes between device memory and device or host memory.
+int32_t copy(nf4j_stream *stream, void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t width,
+             int64_t rows);
+
+// Constants in device memory (core/nf4_tables.h).
+struct Tables {
+    float nf4_code[16];
+    float signed_map[256];
+    float unsigned_map[256];
+};
+const Tables *tables_of(const nf4j_stream *stream);
+
+// `bytes` of the stream's workspace, or null with the last error set.
+void *workspace(const nf4j_stream *stream, const char *operation, int64_t bytes);
+
+}  // namespace nf4j::cuda

@@ -1,0 +1,79 @@
+// The host's side of simt: device memory is ordinary memory, filled with NaN when it is new, and an operation has
+// finished when it returns.
+#include "cuda/device.h"
+
+#include "core/host.h"
+#include "core/nf4_tables.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+namespace nf4j::cuda {
+
+const int32_t backend_id = NF4J_BACKEND_SIMT;
+const char *const backend_name = "simt";
+
+int32_t open(const nf4j_device_options *, nf4j_device *device) {
+    device->info.threads = 1;
+    device->info.host_accessible = 1;
+    std::snprintf(device->info.name, sizeof device->info.name, "simt: the CUDA kernels on host fibers");
+    return NF4J_OK;
+}
+
+void close(nf4j_device *) {
+}
+
+int32_t refresh_info(const nf4j_device *, nf4j_device_info *info) {
+    host_memory(&info->total_memory, &info->free_memory);
+    return NF4J_OK;
+}
+
+int32_t probe(char *text, int64_t capacity) {
+    std::snprintf(text, static_cast<size_t>(capacity), "simt: yes, the CUDA kernels on host fibers\n");
+    return NF4J_OK;
+}
+
+int32_t stream_create(nf4j_stream *) {
+    return NF4J_OK;
+}
+
+void stream_destroy(nf4j_stream *) {
+}
+
+int32_t stream_synchronize(nf4j_stream *) {
+    return NF4J_OK;
+}
+
+int32_t alloc(nf4j_device *, int64_t bytes, void **data) {
+    const int32_t status = host_alloc(bytes, data);
+    if (status == NF4J_OK) std::memset(*data, 0xff, static_cast<size_t>(bytes));
+    return status;
+}
+
+int32_t free(nf4j_device *, void *data) {
+    host_free(data);
+    return NF4J_OK;
+}
+
+int32_t copy(nf4j_stream *, void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t width,
+             int64_t rows) {
+    for (int64_t i = 0; i < rows && width > 0; i++) {
+        std::memcpy(static_cast<char *>(to) + i * to_stride, static_cast<const char *>(from) + i * from_stride,
+                    static_cast<size_t>(width));
+    }
+    return NF4J_OK;
+}
+
+const Tables *tables_of(const nf4j_stream *) {
+    static const Tables tables = [] {
+        Tables t;
+        std::copy(nf4_code.begin(), nf4_code.end(), t.nf4_code);
+        std::copy(dynamic_map_signed.begin(), dynamic_map_signed.end(), t.signed_map);
+        std::copy(dynamic_map_unsigned.begin(), dynamic_map_unsigned.end(), t.unsigned_map);
+        return t;
+    }();
+    return &tables;
+}
+
+}  // namespace nf4j::cuda

@@ -1,0 +1,230 @@
+#include "simt/engine.h"
+
+#include "core/backend.h"
+
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <numeric>
+
+namespace nf4j::simt {
+
+namespace {
+
+const char *base_name(const char *path) {
+    const char *slash = std::strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+uint64_t schedule_seed() {
+    const char *given = std::getenv("NF4J_SIMT_SCHEDULE");
+    return given ? std::strtoull(given, nullptr, 10) : 0;
+}
+
+}  // namespace
+
+Engine &Engine::instance() {
+    static thread_local Engine engine;
+    return engine;
+}
+
+int32_t Engine::run(const Grid &grid) {
+    if (grid.threads < 1 || grid.threads > max_threads || grid.threads % warp_size != 0) {
+        return fail(NF4J_INTERNAL, "simt: %s has %d threads a block, expected a multiple of 32 up to 1024", grid.kernel,
+                    grid.threads);
+    }
+    grid_ = grid;
+    failed_ = false;
+    seed_ = schedule_seed();
+    random_.seed(seed_);
+    threads_.resize(static_cast<size_t>(std::max(grid.threads, static_cast<int>(threads_.size()))));
+    if (!stacks_.reserve(grid.threads)) return fail(NF4J_OUT_OF_MEMORY, "simt: no memory for %d stacks", grid.threads);
+
+    // An adversarial order visits block (a * i + b) mod blocks, a without a common divisor.
+    int64_t stride = 1, first = 0;
+    if (seed_ != 0 && grid.blocks > 1) {
+        first = static_cast<int64_t>(random_() % static_cast<uint64_t>(grid.blocks));
+        do stride = 1 + static_cast<int64_t>(random_() % static_cast<uint64_t>(grid.blocks));
+        while (std::gcd(stride, grid.blocks) != 1);
+    }
+    int64_t block = first;
+    for (int64_t i = 0; i < grid.blocks && !failed_; i++) {
+        run_block(block);
+        block = (block + stride) % grid.blocks;
+    }
+    return failed_ ? fail(NF4J_INTERNAL, "%s", report_) : NF4J_OK;
+}
+
+void Engine::run_block(int64_t block) {
+    block_ = block;
+    done_ = 0;
+    std::memset(warps_, 0, sizeof warps_);
+    std::memset(barriers_, 0, sizeof barriers_);
+    if (!shadow_.begin_block(grid_.shared_bytes, grid_.threads / warp_size))
+        return fail_once("simt: no memory for shared memory");
+    for (int i = 0; i < grid_.threads; i++) {
+        Thread &thread = threads_[static_cast<size_t>(i)];
+        thread.stack_pointer = stacks_.prepare(i, entry);
+        thread.index = i;
+        thread.lane = i % warp_size;
+        thread.warp = i / warp_size;
+        thread.state = Thread::State::ready;
+        thread.copies.clear();
+        thread.copy_groups.clear();
+    }
+    while (!failed_ && done_ < grid_.threads) {
+        if (!(seed_ == 0 ? step_in_order() : step_adversarially())) report_deadlock();
+    }
+}
+
+// Every ready thread once. False when there was none.
+bool Engine::step_in_order() {
+    bool progress = false;
+    for (int i = 0; i < grid_.threads && !failed_; i++) {
+        Thread &thread = threads_[static_cast<size_t>(i)];
+        if (thread.state != Thread::State::ready) continue;
+        progress = true;
+        resume(thread);
+    }
+    return progress;
+}
+
+// One random warp until it can go no further, its lanes in any order. False when none could go.
+bool Engine::step_adversarially() {
+    const int warps = grid_.threads / warp_size;
+    const int first = static_cast<int>(random_() % static_cast<uint64_t>(warps));
+    for (int i = 0; i < warps; i++) {
+        Thread *lanes = &threads_[static_cast<size_t>((first + i) % warps * warp_size)];
+        bool progress = false;
+        for (bool again = true; again && !failed_;) {
+            again = false;
+            const auto turn = static_cast<int>(random_() % warp_size);
+            const int direction = random_() % 2 ? 1 : warp_size - 1;
+            for (int l = 0; l < warp_size && !failed_; l++) {
+                Thread &thread = lanes[(turn + l * direction) % warp_size];
+                if (thread.state != Thread::State::ready) continue;
+                again = progress = true;
+                resume(thread);
+            }
+        }
+        if (progress) return true;
+    }
+    return false;
+}
+
+void Engine::resume(Thread &thread) {
+    current_ = &thread;
+    nf4j_simt_switch(&scheduler_, thread.stack_pointer);
+}
+
+void Engine::suspend() {
+    nf4j_simt_switch(&current_->stack_pointer, scheduler_);
+}
+
+void Engine::entry() {
+    Engine &engine = instance();
+    engine.grid_.body(engine.grid_.context);
+    engine.current_->state = Thread::State::done;
+    engine.done_++;
+    engine.suspend();
+    std::abort();  // nobody resumes a thread that is done
+}
+
+void Engine::barrier(int id, int threads, Place place) {
+    Barrier &barrier = barriers_[id];
+    if (barrier.arrived == 0) {
+        barrier.expected = threads;
+        barrier.place = place;
+    } else if (barrier.expected != threads || barrier.place.line != place.line || barrier.place.file != place.file) {
+        report(place, "divergent barrier %d: others wait at %s:%d for %d threads", id, base_name(barrier.place.file),
+               barrier.place.line, barrier.expected);
+    }
+    static const char *const names[max_barriers] = {
+        "barrier 0", "barrier 1", "barrier 2",  "barrier 3",  "barrier 4",  "barrier 5",  "barrier 6",  "barrier 7",
+        "barrier 8", "barrier 9", "barrier 10", "barrier 11", "barrier 12", "barrier 13", "barrier 14", "barrier 15"};
+    current_->waiting_for = names[id];
+    current_->place = place;
+    if (++barrier.arrived < threads) {
+        current_->state = Thread::State::waiting;
+        suspend();
+        return;
+    }
+    barrier.arrived = 0;
+    uint32_t mask = 1u << current_->warp;
+    for (int i = 0; i < grid_.threads; i++) {
+        Thread &thread = threads_[static_cast<size_t>(i)];
+        if (thread.state != Thread::State::waiting || thread.waiting_for != names[id]) continue;
+        thread.state = Thread::State::ready;
+        mask |= 1u << thread.warp;
+    }
+    shadow_.synchronize(mask);
+}
+
+void Engine::collective(const char *name, Place place, void *argument, void (*combine)(void *const *)) {
+    Warp &warp = warps_[current_->warp];
+    if (warp.arrived == 0) {
+        warp.name = name;
+        warp.place = place;
+    } else if (std::strcmp(warp.name, name) != 0 || warp.place.line != place.line || warp.place.file != place.file) {
+        report(place, "divergent warp: lane %d is at %s, others at %s of %s:%d", current_->lane, name, warp.name,
+               base_name(warp.place.file), warp.place.line);
+    }
+    warp.arguments[current_->lane] = argument;
+    current_->waiting_for = name;
+    current_->place = place;
+    if (++warp.arrived < warp_size) {
+        current_->state = Thread::State::waiting;
+        suspend();
+        return;
+    }
+    warp.arrived = 0;
+    combine(warp.arguments);
+    Thread *lanes = &threads_[static_cast<size_t>(current_->warp * warp_size)];
+    for (int l = 0; l < warp_size; l++) {
+        if (lanes[l].state == Thread::State::waiting) lanes[l].state = Thread::State::ready;
+    }
+}
+
+// All that are left wait for somebody who does not come.
+void Engine::report_deadlock() {
+    char text[sizeof report_];
+    int used = std::snprintf(text, sizeof text, "simt: %s, block %lld: missing or divergent barrier:", grid_.kernel,
+                             static_cast<long long>(block_));
+    const Thread *before = nullptr;
+    for (int i = 0; i < grid_.threads && used < static_cast<int>(sizeof text); i++) {
+        const Thread &thread = threads_[static_cast<size_t>(i)];
+        const bool done = thread.state == Thread::State::done;
+        const bool same = before && before->warp == thread.warp && before->state == thread.state &&
+                          (done || before->place.line == thread.place.line);
+        before = &thread;
+        if (same) continue;
+        const size_t left = sizeof text - static_cast<size_t>(used);
+        used += done ? std::snprintf(text + used, left, " warp %d (lane %d ...) has ended;", thread.warp, thread.lane)
+                     : std::snprintf(text + used, left, " warp %d (lane %d ...) waits at %s of %s:%d;", thread.warp,
+                                     thread.lane, thread.waiting_for, base_name(thread.place.file), thread.place.line);
+    }
+    fail_once(text);
+}
+
+void Engine::fail_once(const char *text) {
+    failed_ = true;
+    std::snprintf(report_, sizeof report_, "%s", text);
+}
+
+void Engine::report(Place place, const char *format, ...) {
+    char text[512], full[sizeof report_];
+    va_list arguments;
+    va_start(arguments, format);
+    std::vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    std::snprintf(full, sizeof full, "simt: %s, block %lld, warp %d, lane %d, %s:%d: %s (NF4J_SIMT_SCHEDULE=%llu)",
+                  grid_.kernel, static_cast<long long>(block_), current_->warp, current_->lane, base_name(place.file),
+                  place.line, text, static_cast<unsigned long long>(seed_));
+    fail_once(full);
+    suspend();  // for good: no thread of a grid that has failed is resumed
+    std::abort();
+}
+
+}  // namespace nf4j::simt

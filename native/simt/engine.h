@@ -1,0 +1,125 @@
+// Runs the blocks of a grid on the calling thread, one after the other; the threads of a block are fibers. A mistake
+// that a GPU would hide ends the grid with a report that names kernel, block, warp and place.
+//
+// Schedules (environment NF4J_SIMT_SCHEDULE): 0 or unset is lock-step, where all threads go from one synchronisation to
+// the next in order; any other number seeds an adversarial one, where blocks come in any order and a random warp runs
+// as far as it can.
+#pragma once
+
+#include "simt/fiber.h"
+#include "simt/place.h"
+#include "simt/shadow.h"
+
+#include <cstdint>
+#include <random>
+#include <vector>
+
+namespace nf4j::simt {
+
+constexpr int warp_size = 32;
+constexpr int max_threads = 1024;
+constexpr int max_barriers = 16;
+
+// An asynchronous copy that has not landed.
+struct PendingCopy {
+    uint32_t to;  // offset in shared memory
+    const void *from;
+    int bytes;   // 4, 8 or 16
+    int source;  // bytes that are read; the rest becomes 0
+};
+
+struct Thread {
+    enum class State : uint8_t { ready, waiting, done };
+
+    void *stack_pointer;
+    int index;
+    int lane;
+    int warp;
+    State state;
+    const char *waiting_for;  // of a thread that waits
+    Place place;
+    std::vector<PendingCopy> copies;  // oldest first
+    std::vector<size_t>
+        copy_groups;  // the number of copies in each group that was committed and has not been waited for
+};
+
+// What every thread of a grid can see.
+struct Grid {
+    const char *kernel;
+    int64_t blocks;
+    int threads;
+    int64_t shared_bytes;
+    void (*body)(const void *context);
+    const void *context;
+};
+
+class Engine {
+public:
+    // The engine of the calling OS thread.
+    static Engine &instance();
+
+    // Returns NF4J_OK, or a status with the report as the last error.
+    int32_t run(const Grid &grid);
+
+    // ---- for the running CUDA thread
+
+    const Grid &grid() const {
+        return grid_;
+    }
+    int64_t block() const {
+        return block_;
+    }
+    Thread &thread() {
+        return *current_;
+    }
+    Shadow &shared() {
+        return shadow_;
+    }
+
+    // Waits until `threads` threads have come to barrier `id`.
+    void barrier(int id, int threads, Place place);
+    // Waits until all lanes of the warp have come to the same operation; the last one runs combine over what each
+    // brought.
+    void collective(const char *name, Place place, void *argument, void (*combine)(void *const *arguments));
+    // Ends the grid.
+    [[noreturn]] void report(Place place, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+private:
+    struct Barrier {
+        int arrived;
+        int expected;
+        Place place;
+    };
+    struct Warp {
+        void *arguments[warp_size];
+        int arrived;
+        const char *name;
+        Place place;
+    };
+
+    static void entry();
+    void run_block(int64_t block);
+    void resume(Thread &thread);
+    bool step_in_order();
+    bool step_adversarially();
+    void suspend();
+    void report_deadlock();
+    void fail_once(const char *text);
+
+    Grid grid_ = {};
+    int64_t block_ = 0;
+    Thread *current_ = nullptr;
+    void *scheduler_ = nullptr;
+    int done_ = 0;
+    bool failed_ = false;
+    char report_[768] = {};
+    uint64_t seed_ = 0;
+    std::mt19937_64 random_;
+    Stacks stacks_;
+    std::vector<Thread> threads_;
+    Warp warps_[max_threads / warp_size] = {};
+    Barrier barriers_[max_barriers] = {};
+    Shadow shadow_;
+};
+
+}  // namespace nf4j::simt
