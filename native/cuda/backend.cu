@@ -55,6 +55,17 @@ Backend make_table() {
     table.memory_fill = memory_fill;
     table.memory_cast = memory_cast;
     table.memory_add = memory_add;
+    table.norm_forward = norm_forward;
+    table.norm_backward = norm_backward;
+    table.rope_table = rope_table;
+    table.rope_forward = rope_forward;
+    table.rope_backward = rope_backward;
+    table.mlp_swiglu_forward = mlp_swiglu_forward;
+    table.mlp_swiglu_backward = mlp_swiglu_backward;
+    table.embedding_forward = embedding_forward;
+    table.embedding_backward = embedding_backward;
+    table.optim_global_norm = optim_global_norm;
+    table.optim_adamw = optim_adamw;
     return table;
 }
 

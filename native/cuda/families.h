@@ -11,4 +11,25 @@ decltype(nf4j_memory_fill) memory_fill;
 decltype(nf4j_memory_cast) memory_cast;
 decltype(nf4j_memory_add) memory_add;
 
+// norm.cu
+decltype(nf4j_norm_forward) norm_forward;
+decltype(nf4j_norm_backward) norm_backward;
+
+// rope.cu
+decltype(nf4j_rope_table) rope_table;
+decltype(nf4j_rope_forward) rope_forward;
+decltype(nf4j_rope_backward) rope_backward;
+
+// mlp.cu
+decltype(nf4j_mlp_swiglu_forward) mlp_swiglu_forward;
+decltype(nf4j_mlp_swiglu_backward) mlp_swiglu_backward;
+
+// embedding.cu
+decltype(nf4j_embedding_forward) embedding_forward;
+decltype(nf4j_embedding_backward) embedding_backward;
+
+// optim.cu
+decltype(nf4j_optim_global_norm) optim_global_norm;
+decltype(nf4j_optim_adamw) optim_adamw;
+
 }  // namespace nf4j::cuda

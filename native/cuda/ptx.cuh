@@ -101,6 +101,11 @@ __device__ inline uint32_t multiply_high(uint32_t a, uint32_t b) {
     return __umulhi(a, b);
 }
 
+// The number of the lowest bit that is set.
+__device__ inline int first_bit(uint32_t bits) {
+    return __ffs(static_cast<int>(bits)) - 1;
+}
+
 // Two values rounded to BF16, low in the low half.
 __device__ inline uint32_t pack_bf16(float low, float high) {
     uint32_t packed;

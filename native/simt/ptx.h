@@ -84,6 +84,10 @@ inline uint32_t multiply_high(uint32_t a, uint32_t b) {
     return static_cast<uint32_t>(uint64_t{a} * b >> 32);
 }
 
+inline int first_bit(uint32_t bits) {
+    return __builtin_ctz(bits);
+}
+
 inline uint32_t pack_bf16(float low, float high) {
     return to_bf16(low).bits | uint32_t{to_bf16(high).bits} << 16;
 }
