@@ -146,6 +146,7 @@ struct Visible {
         begin = s.first(position, shape.options->window) - key;
         end = s.last(position) - key;
         if (begin < 0) begin = 0;
+        if (begin > key_block) begin = key_block;
         if (end > key_block) end = key_block;
         if (end < begin) end = begin;
     }
