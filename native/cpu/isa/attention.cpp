@@ -63,6 +63,15 @@ struct Shape {
     }
 };
 
+// What a task takes at most fits a thread's scratch memory: 3 matrices of rows (queries, gradients, sums) and 5 of keys, 2 of
+// scores, 2 vectors, each rounded up to 16 floats.
+int32_t check_scratch(const char *operation, const Shape &shape) {
+    const int64_t floats = (3 * shape.rows + 5 * key_block) * shape.width + 2 * shape.rows * key_block + 2 * shape.rows + 12 * 16;
+    if (floats * int64_t{sizeof(float)} <= ThreadPool::scratch_bytes) return NF4J_OK;
+    return fail(NF4J_UNSUPPORTED, "%s: %lld heads for each key-value head and head_dim %d need more than a thread's %lld bytes", operation,
+                static_cast<long long>(shape.group), shape.options->head_dim, static_cast<long long>(ThreadPool::scratch_bytes));
+}
+
 struct Sequence {
     int64_t q, queries, kv, keys;
 
@@ -376,7 +385,9 @@ struct Backward {
 
 int32_t attention_forward(nf4j_stream *stream, const nf4j_attention_options *options, const nf4j_tensor *q, const nf4j_tensor *k,
                           const nf4j_tensor *v, const nf4j_tensor *lse, const nf4j_tensor *out) {
-    with_type(q->dtype, [&](auto *type) { forward<Pointee<decltype(type)>>(stream, Shape(options), q, k, v, lse, out); });
+    const Shape shape(options);
+    if (const int32_t status = check_scratch("attention_forward", shape)) return status;
+    with_type(q->dtype, [&](auto *type) { forward<Pointee<decltype(type)>>(stream, shape, q, k, v, lse, out); });
     return NF4J_OK;
 }
 
@@ -384,6 +395,7 @@ int32_t attention_backward(nf4j_stream *stream, const nf4j_attention_options *op
                            const nf4j_tensor *v, const nf4j_tensor *lse, const nf4j_tensor *out, const nf4j_tensor *dout,
                            const nf4j_tensor *dq, const nf4j_tensor *dk, const nf4j_tensor *dv) {
     const Shape shape(options);
+    if (const int32_t status = check_scratch("attention_backward", shape)) return status;
     with_type(q->dtype, [&](auto *type) {
         const Backward<Pointee<decltype(type)>> backward{stream, shape, q, k, v, lse, out, dout};
         backward.run_dq(dq);
