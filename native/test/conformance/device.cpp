@@ -144,7 +144,9 @@ Outcome run(const Problem &problem, const Invoke &invoke, const Session &session
         call.tensors.push_back(matrices.back()->tensor);
         call.tokens.push_back(problem.matrices[i].tokens);
     }
-    if (invoke(call) != NF4J_OK || nf4j_stream_synchronize(call.stream) != NF4J_OK) outcome.problem = nf4j_last_error();
+    outcome.status = invoke(call);
+    if (outcome.status == NF4J_OK) outcome.status = nf4j_stream_synchronize(call.stream);
+    if (outcome.status != NF4J_OK) outcome.problem = nf4j_last_error();
     outcome.outputs.resize(matrices.size());
     for (size_t i = 0; i < matrices.size() && outcome.problem.empty(); i++) {
         if (matrices[i]->read(call.stream, &outcome.outputs[i])) continue;

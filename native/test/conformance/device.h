@@ -37,6 +37,7 @@ void must(int32_t status, const char *what);
 
 // What a run left behind.
 struct Outcome {
+    int32_t status = NF4J_OK;
     std::string problem;                     // why it failed, or empty
     std::vector<std::vector<char>> outputs;  // their elements, row after row; empty for inputs
 };

@@ -128,28 +128,40 @@ std::string lacks_power(const Problem &problem) {
     return "";
 }
 
-std::string judge(const Problem &problem, const Sessions &sessions, Bits *portable, Distance *distance) {
-    const Outcome first = run(problem, problem.invoke, *sessions[0], 0);
-    if (!first.problem.empty()) return first.problem;
-    std::string wrong = compare_with_model(problem, first, distance);
-    if (!wrong.empty()) return wrong;
+namespace {
+
+// Everything that must give the bits of the first run.
+std::string judge_repeats(const Problem &problem, const Sessions &sessions, const Bits &first) {
+    const auto differs = [&](const Invoke &invoke, const Session &session, int stream, const std::vector<int> &same) {
+        const Outcome again = run(problem, invoke, session, stream);
+        return again.problem.empty() ? compare_bits(problem, again.outputs, first, same) : again.problem;
+    };
     for (const auto &session : sessions) {
-        const Outcome again = run(problem, problem.invoke, *session, 1);
-        wrong = again.problem.empty() ? compare_bits(problem, again.outputs, first.outputs, {}) : again.problem;
+        const std::string wrong = differs(problem.invoke, *session, 1, {});
         if (!wrong.empty()) return text("with %d threads: ", session->threads) + wrong;
     }
-    wrong = run_concurrently(problem, *sessions.back(), first.outputs);
-    if (!wrong.empty()) return "on two streams at once: " + wrong;
     for (const Variant &variant : problem.variants) {
-        const Outcome other = run(problem, variant.invoke, *sessions.back(), 0);
-        wrong =
-            other.problem.empty() ? compare_bits(problem, other.outputs, first.outputs, variant.same) : other.problem;
+        const std::string wrong = differs(variant.invoke, *sessions.back(), 0, variant.same);
         if (!wrong.empty()) return variant.name + ": " + wrong;
     }
-    if (!problem.portable) return "";
+    const std::string wrong = run_concurrently(problem, *sessions.back(), first);
+    return wrong.empty() ? "" : "on two streams at once: " + wrong;
+}
+
+}  // namespace
+
+Verdict judge(const Problem &problem, const Sessions &sessions, Bits *portable) {
+    Verdict verdict;
+    const Outcome first = run(problem, problem.invoke, *sessions[0], 0);
+    (first.status == NF4J_UNSUPPORTED ? verdict.skipped : verdict.wrong) = first.problem;
+    if (!first.problem.empty()) return verdict;
+    verdict.wrong = compare_with_model(problem, first, &verdict.distance);
+    if (verdict.wrong.empty()) verdict.wrong = judge_repeats(problem, sessions, first.outputs);
+    if (!verdict.wrong.empty() || !problem.portable) return verdict;
     if (portable->empty()) *portable = first.outputs;
-    wrong = compare_bits(problem, first.outputs, *portable, {});
-    return wrong.empty() ? "" : "unlike the first backend: " + wrong;
+    verdict.wrong = compare_bits(problem, first.outputs, *portable, {});
+    if (!verdict.wrong.empty()) verdict.wrong = "unlike the first backend: " + verdict.wrong;
+    return verdict;
 }
 
 }  // namespace conformance

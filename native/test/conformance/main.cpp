@@ -59,6 +59,7 @@ std::vector<Case> select_cases(const Options &options) {
     Suite suite;
     add_norm(suite);
     add_rope(suite);
+    add_attention(suite);
     add_mlp(suite);
     add_embedding(suite);
     add_memory(suite);
@@ -94,6 +95,10 @@ public:
         return row[target];
     }
 
+    void skip(const Case &c, const Target &target, const std::string &why) {
+        skipped_[c.id + ": " + why] += " " + target.name;
+    }
+
     // Returns how many cases ran.
     int print() {
         std::printf("\n%-28s", "cases, worst error / bound");
@@ -120,12 +125,14 @@ public:
         for (const Target &t : targets_) {
             if (!t.missing.empty()) std::printf("skipped %s: %s\n", t.name.c_str(), t.missing.c_str());
         }
+        for (const auto &[what, where] : skipped_) std::printf("skipped on%s: %s\n", where.c_str(), what.c_str());
         return executed;
     }
 
 private:
     std::vector<Target> targets_;
     std::vector<std::string> order_;
+    std::map<std::string, std::string> skipped_;  // the case and the reason: where
     std::map<std::string, std::vector<Cell>> rows_;
 };
 
@@ -168,12 +175,15 @@ int main(int count, char **arguments) {
         for (size_t t = 0; t < targets.size(); t++) {
             Cell &cell = table.at(c.operation, t);
             if (!targets[t].missing.empty()) continue;
-            Distance distance;
-            const std::string wrong = judge(problem, sessions[t], &portable, &distance);
+            const Verdict verdict = judge(problem, sessions[t], &portable);
+            if (!verdict.skipped.empty()) {
+                table.skip(c, targets[t], verdict.skipped);
+                continue;
+            }
             cell.executed++;
-            cell.distance.include(distance);
-            if (wrong.empty()) continue;
-            report(c, &targets[t], wrong, options);
+            cell.distance.include(verdict.distance);
+            if (verdict.wrong.empty()) continue;
+            report(c, &targets[t], verdict.wrong, options);
             cell.failed++;
             failures++;
         }

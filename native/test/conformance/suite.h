@@ -57,7 +57,13 @@ using Bits = std::vector<std::vector<char>>;
 
 // Why the case cannot tell right from wrong, or empty.
 std::string lacks_power(const Problem &problem);
-// Runs the problem on one target in every way. Returns what is wrong, or empty.
-std::string judge(const Problem &problem, const Sessions &sessions, Bits *portable, Distance *distance);
+
+struct Verdict {
+    std::string wrong, skipped;  // what is wrong, or why the backend does not do this (NF4J_UNSUPPORTED); empty
+    Distance distance;
+};
+
+// Runs the problem on one target in every way.
+Verdict judge(const Problem &problem, const Sessions &sessions, Bits *portable);
 
 }  // namespace conformance

@@ -1,0 +1,353 @@
+// Causal attention: grouped heads, packed sequences, windows, key-value caches.
+#include <algorithm>
+
+#include "suite.h"
+
+namespace conformance {
+
+namespace {
+
+struct Attention {
+    int32_t heads, kv_heads, head_dim;
+    std::vector<int64_t> queries;  // of each sequence
+    int32_t dtype = NF4J_F32;
+    int32_t window = 0;
+    std::vector<int64_t> cached = {};  // keys before the first query of each sequence, or no cache
+    float scale = 0.3f;
+    // Mistakes: query heads share key-value heads in turn; each query misses its last key.
+    bool interleaved = false;
+    int64_t missed = 0;
+};
+
+// One sequence: rows of q, and of k and v.
+struct Sequence {
+    int64_t q, queries, kv, keys;
+};
+
+std::vector<Sequence> sequences_of(const Attention &c) {
+    std::vector<Sequence> list;
+    int64_t q = 0, kv = 0;
+    for (size_t s = 0; s < c.queries.size(); s++) {
+        const bool cache = !c.cached.empty();
+        const int64_t keys = c.queries[s] + (cache ? c.cached[s] : 0);
+        if (cache) kv += 3;  // rows of nobody
+        list.push_back({q, c.queries[s], kv, keys});
+        q += c.queries[s];
+        kv += keys;
+    }
+    return list;
+}
+
+int64_t tokens_of(const Attention &c) {
+    int64_t m = 0;
+    for (int64_t n : c.queries) m += n;
+    return m;
+}
+
+// The keys that query i of a sequence sees.
+struct Visible {
+    int64_t first, last;
+
+    Visible(const Attention &c, const Sequence &s, int64_t i) {
+        last = s.keys - s.queries + i;
+        first = c.window > 0 ? std::max<int64_t>(0, last - c.window + 1) : 0;
+        if (last > first) last -= c.missed;
+    }
+};
+
+int64_t kv_head_of(const Attention &c, int64_t head) {
+    return c.interleaved ? head % c.kv_heads : head / (c.heads / c.kv_heads);
+}
+
+// Numbers of matrices.
+struct Inputs {
+    int q, k, v;
+    int q_offsets, kv_offsets, kv_lengths;  // of all sequences
+};
+
+Real dot(Problem &p, int a, int64_t a_row, int64_t a_head, int b, int64_t b_row, int64_t b_head, int64_t head_dim,
+         Real scale = 1) {
+    Sum sum;
+    for (int64_t d = 0; d < head_dim; d++) {
+        sum.add(scale * Real(p[a].at(a_row, a_head * head_dim + d)) * p[b].at(b_row, b_head * head_dim + d));
+    }
+    return sum;
+}
+
+void model_forward(const Attention &c, const Inputs &in, int lse, int out, Problem &p) {
+    for (const Sequence &s : sequences_of(c)) {
+        for (int64_t i = 0; i < s.queries; i++) {
+            const Visible keys(c, s, i);
+            for (int64_t h = 0; h < c.heads; h++) {
+                const int64_t g = kv_head_of(c, h);
+                std::vector<Real> weights;
+                double largest = -INFINITY, smallest = INFINITY;
+                for (int64_t j = keys.first; j <= keys.last; j++) {
+                    weights.push_back(dot(p, in.q, s.q + i, h, in.k, s.kv + j, g, c.head_dim, Real(c.scale)));
+                    largest = std::max(largest, weights.back().value);
+                    smallest = std::min(smallest, weights.back().value);
+                }
+                // An online softmax scales what it has down whenever it meets a larger score, at most once for each
+                // key: by exp of differences that add up to the range of the scores.
+                const auto count = static_cast<double>(weights.size());
+                const double rescaling = count * (function_error + 2 * f32_unit) + f32_unit * (largest - smallest);
+                Sum total;
+                for (Real &w : weights) {
+                    w = exp(w - Real(largest));
+                    w.error += w.value * rescaling;
+                    total.add(w);
+                }
+                p.expect(lse, s.q + i, h, Real(largest) + log(total));
+                for (int64_t d = 0; d < c.head_dim; d++) {
+                    Sum sum;
+                    for (int64_t j = keys.first; j <= keys.last; j++) {
+                        const Real v = p[in.v].at(s.kv + j, g * c.head_dim + d);
+                        sum.add(weights[static_cast<size_t>(j - keys.first)] * v);
+                    }
+                    p.expect(out, s.q + i, h * c.head_dim + d, sum * (Real(1) / total));
+                }
+            }
+        }
+    }
+}
+
+// p = exp(score - lse), ds = p * (dout . v - dout . out): dq = scale * sum(ds * k), dk = scale * sum(ds * q),
+// dv = sum(p * dout).
+void model_backward(const Attention &c, const Inputs &in, int lse, int out, int dout, int dq, int dk, int dv,
+                    Problem &p) {
+    const auto width = static_cast<size_t>(c.kv_heads * c.head_dim);
+    std::vector<Sum> dk_sums(static_cast<size_t>(tokens_of(c)) * width), dv_sums(dk_sums.size());
+    for (const Sequence &s : sequences_of(c)) {
+        for (int64_t i = 0; i < s.queries; i++) {
+            const int64_t row = s.q + i;
+            const Visible keys(c, s, i);
+            for (int64_t h = 0; h < c.heads; h++) {
+                const int64_t g = kv_head_of(c, h);
+                const Real delta = dot(p, dout, row, h, out, row, h, c.head_dim);
+                std::vector<Sum> dq_sums(static_cast<size_t>(c.head_dim));
+                for (int64_t j = keys.first; j <= keys.last; j++) {
+                    const Real score = dot(p, in.q, row, h, in.k, s.kv + j, g, c.head_dim, Real(c.scale));
+                    const Real weight = exp(score - Real(p[lse].at(row, h)));
+                    const Real ds = weight * (dot(p, dout, row, h, in.v, s.kv + j, g, c.head_dim) - delta);
+                    for (int64_t d = 0; d < c.head_dim; d++) {
+                        const int64_t from = h * c.head_dim + d, to = g * c.head_dim + d;
+                        const size_t sum = static_cast<size_t>(s.kv + j) * width + static_cast<size_t>(to);
+                        dq_sums[static_cast<size_t>(d)].add(ds * Real(p[in.k].at(s.kv + j, to)));
+                        dk_sums[sum].add(ds * Real(p[in.q].at(row, from)) * Real(c.scale));
+                        dv_sums[sum].add(weight * Real(p[dout].at(row, from)));
+                    }
+                }
+                for (int64_t d = 0; d < c.head_dim; d++) {
+                    p.expect(dq, row, h * c.head_dim + d, dq_sums[static_cast<size_t>(d)] * Real(c.scale));
+                }
+            }
+        }
+    }
+    for (int64_t j = 0; j < tokens_of(c); j++) {
+        for (int64_t d = 0; d < static_cast<int64_t>(width); d++) {
+            p.expect(dk, j, d, dk_sums[static_cast<size_t>(j) * width + static_cast<size_t>(d)]);
+            p.expect(dv, j, d, dv_sums[static_cast<size_t>(j) * width + static_cast<size_t>(d)]);
+        }
+    }
+}
+
+Inputs make_inputs(const Attention &c, Problem &p, Random &random) {
+    const std::vector<Sequence> sequences = sequences_of(c);
+    const auto count = static_cast<int64_t>(sequences.size());
+    const int64_t m = tokens_of(c), kv_rows = count == 0 ? 0 : sequences.back().kv + sequences.back().keys;
+    Inputs in = {p.input("q", m, c.heads * c.head_dim, c.dtype, Tokens::rows),
+                 p.input("k", kv_rows, c.kv_heads * c.head_dim, c.dtype, Tokens::rows),
+                 p.input("v", kv_rows, c.kv_heads * c.head_dim, c.dtype, Tokens::rows),
+                 p.input("q_offsets", 1, count + 1, NF4J_I32),
+                 p.input("kv_offsets", 1, count, NF4J_I32),
+                 p.input("kv_lengths", 1, count, NF4J_I32)};
+    for (int matrix : {in.q, in.k, in.v}) p[matrix].normals(random);
+    for (int64_t s = 0; s < count; s++) {
+        const Sequence &sequence = sequences[static_cast<size_t>(s)];
+        p[in.q_offsets].at(0, s + 1) = static_cast<double>(sequence.q + sequence.queries);
+        p[in.kv_offsets].at(0, s) = static_cast<double>(sequence.kv);
+        p[in.kv_lengths].at(0, s) = static_cast<double>(sequence.keys);
+    }
+    return in;
+}
+
+const int32_t *integers(const nf4j_tensor *t) { return static_cast<const int32_t *>(t->data); }
+
+nf4j_attention_options options_of(const Attention &c, const Inputs &in, const Call &call) {
+    nf4j_attention_options options = {};
+    options.struct_size = sizeof options;
+    options.heads = c.heads;
+    options.kv_heads = c.kv_heads;
+    options.head_dim = c.head_dim;
+    options.scale = c.scale;
+    options.window = c.window;
+    options.sequences = static_cast<int64_t>(c.queries.size());
+    options.q_offsets = integers(call[in.q_offsets]);
+    if (!c.cached.empty()) {
+        options.kv_offsets = integers(call[in.kv_offsets]);
+        options.kv_lengths = integers(call[in.kv_lengths]);
+    }
+    return options;
+}
+
+// Adds the variant that makes one call for each of `parts`, a sequence with a part of its queries.
+template <class Step>
+void add_parts(const char *name, const std::vector<Sequence> &parts, Problem &p, const Step &step) {
+    if (parts.empty()) return;
+    const int plan = p.input("the parts", static_cast<int64_t>(parts.size()), 4, NF4J_I32);
+    for (size_t i = 0; i < parts.size(); i++) {
+        const double row[] = {0, static_cast<double>(parts[i].queries), static_cast<double>(parts[i].kv),
+                              static_cast<double>(parts[i].keys)};
+        for (int64_t j = 0; j < 4; j++) p[plan].at(static_cast<int64_t>(i), j) = row[j];
+    }
+    const auto invoke = [=](const Call &call) {
+        int32_t status = NF4J_OK;
+        for (size_t i = 0; i < parts.size() && status == NF4J_OK; i++) {
+            if (parts[i].queries == 0) continue;
+            const nf4j_tensor *t = call[plan];
+            status = step(call.part(parts[i].q, parts[i].queries), integers(t) + static_cast<int64_t>(i) * t->ld);
+        }
+        return status;
+    };
+    p.variants.push_back({name, invoke, {}});
+}
+
+// Every sequence cut into pieces of its queries, the keys ending with the piece.
+std::vector<Sequence> pieces_of(const std::vector<Sequence> &sequences) {
+    static constexpr int64_t sizes[] = {5, 1, 1, 3, 64, 2, 30, 1};
+    std::vector<Sequence> pieces;
+    for (const Sequence &s : sequences) {
+        for (int64_t first = 0, i = 0, size = 0; first < s.queries; first += size, i++) {
+            size = std::min(sizes[i % 8], s.queries - first);
+            pieces.push_back({s.q + first, size, s.kv, s.keys - s.queries + first + size});
+        }
+    }
+    return pieces;
+}
+
+void add_mistakes(const Attention &c, Problem &p, const std::function<void(const Attention &, Problem &)> &model) {
+    const auto add = [&](bool applies, const char *name, const Attention &wrong) {
+        if (!applies) return;
+        p.mistakes.push_back({name, [=](Problem &q) { q.model = [=](Problem &r) { model(wrong, r); }; }});
+    };
+    int64_t longest = 0;
+    for (const Sequence &s : sequences_of(c)) longest = std::max(longest, s.queries > 0 ? s.keys : 0);
+    Attention wrong = c;
+    wrong.scale = 1;
+    add(longest > 1, "a missing scale", wrong);
+    wrong = c;
+    wrong.missed = 1;
+    add(longest > 1, "the last key unseen", wrong);
+    wrong = c;
+    wrong.interleaved = true;
+    add(longest > 1 && c.kv_heads > 1 && c.heads > c.kv_heads, "key-value heads in turn", wrong);
+    wrong = c;
+    wrong.window++;
+    add(c.window > 0 && longest > c.window, "a window too long by one", wrong);
+}
+
+void build_forward(const Attention &c, Problem &p, Random &random) {
+    const Inputs in = make_inputs(c, p, random);
+    const int lse = p.output("lse", tokens_of(c), c.heads, NF4J_F32, Tokens::rows);
+    const int out = p.output("out", tokens_of(c), c.heads * c.head_dim, c.dtype, Tokens::rows);
+    const auto forward = [=](const Call &call, const nf4j_attention_options &options) {
+        return nf4j_attention_forward(call.stream, &options, call[in.q], call[in.k], call[in.v], call[lse], call[out]);
+    };
+    p.invoke = [=](const Call &call) { return forward(call, options_of(c, in, call)); };
+    p.model = [=](Problem &q) { model_forward(c, in, lse, out, q); };
+    // Parts of the queries see rows of all of k and v.
+    p[in.k].tokens = p[in.v].tokens = Tokens::none;
+    const auto part = [=](const Call &call, const int32_t *plan) {
+        nf4j_attention_options options = options_of(c, in, call);
+        options.sequences = 1;
+        options.q_offsets = plan;
+        options.kv_offsets = plan + 2;
+        options.kv_lengths = plan + 3;
+        return forward(call, options);
+    };
+    add_parts("each sequence alone", sequences_of(c), p, part);
+    add_parts("a few queries at a time, keys from a cache", pieces_of(sequences_of(c)), p, part);
+    add_mistakes(c, p, [=](const Attention &wrong, Problem &q) { model_forward(wrong, in, lse, out, q); });
+    p.off_by_one_row(in.k);
+    p.off_by_one_row(in.v);
+}
+
+void build_backward(const Attention &c, Problem &p, Random &random) {
+    const Inputs in = make_inputs(c, p, random);
+    const int64_t m = tokens_of(c), q_cols = c.heads * c.head_dim, kv_cols = c.kv_heads * c.head_dim;
+    const int lse = p.input("lse", m, c.heads, NF4J_F32, Tokens::rows);
+    const int out = p.input("out", m, q_cols, c.dtype, Tokens::rows);
+    const int dout = p.input("dout", m, q_cols, c.dtype, Tokens::rows);
+    p[dout].normals(random);
+    {  // lse and out as an exact forward gives them
+        Problem forward = p;
+        for (int matrix : {lse, out}) forward[matrix].exact = forward[matrix].error = forward[matrix].values;
+        for (int matrix : {lse, out}) forward[matrix].low = forward[matrix].high = forward[matrix].values;
+        model_forward(c, in, lse, out, forward);
+        for (int matrix : {lse, out}) {
+            p[matrix].fill([&](int64_t i, int64_t j) { return forward[matrix].exact_at(i, j); });
+        }
+    }
+    const int dq = p.output("dq", m, q_cols, c.dtype, Tokens::rows);
+    const int dk = p.output("dk", m, kv_cols, c.dtype, Tokens::rows);
+    const int dv = p.output("dv", m, kv_cols, c.dtype, Tokens::rows);
+    const auto backward = [=](const Call &call, const nf4j_attention_options &options) {
+        return nf4j_attention_backward(call.stream, &options, call[in.q], call[in.k], call[in.v], call[lse], call[out],
+                                       call[dout], call[dq], call[dk], call[dv]);
+    };
+    p.invoke = [=](const Call &call) { return backward(call, options_of(c, in, call)); };
+    p.model = [=](Problem &q) { model_backward(c, in, lse, out, dout, dq, dk, dv, q); };
+    add_parts("each sequence alone", sequences_of(c), p, [=](const Call &call, const int32_t *plan) {
+        nf4j_attention_options options = options_of(c, in, call);
+        options.sequences = 1;
+        options.q_offsets = plan;
+        return backward(call, options);
+    });
+    add_mistakes(c, p,
+                 [=](const Attention &wrong, Problem &q) { model_backward(wrong, in, lse, out, dout, dq, dk, dv, q); });
+    p.off_by_one_row(in.k);
+    p.off_by_one_row(dout);
+}
+
+std::string describe(const Attention &c) {
+    std::string what = text("heads%d-kv%d-d%d-m", c.heads, c.kv_heads, c.head_dim);
+    for (size_t s = 0; s < c.queries.size(); s++) what += text(s ? "+%d" : "%d", static_cast<int>(c.queries[s]));
+    for (size_t s = 0; s < c.cached.size(); s++) what += text(s ? "+%d" : "-cached%d", static_cast<int>(c.cached[s]));
+    if (c.window > 0) what += text("-window%d", c.window);
+    if (c.scale > 1) what += text("-scale%g", static_cast<double>(c.scale));
+    return what + "-" + name_of(c.dtype);
+}
+
+}  // namespace
+
+void add_attention(Suite &suite) {
+    const Attention cases[] = {
+        {2, 1, 8, {}},
+        {1, 1, 1, {2}},
+        {2, 2, 5, {7}},
+        {4, 2, 33, {8, 1, 0, 17}, NF4J_BF16},
+        {6, 2, 20, {33, 2, 40}, NF4J_F32, 5},
+        {3, 1, 64, {64, 65}, NF4J_BF16, 0},
+        {9, 3, 64, {150}, NF4J_F32, 0},
+        {2, 1, 130, {100, 7}, NF4J_F32, 64},
+        {8, 4, 16, {257, 30}, NF4J_BF16, 100},
+        {100, 1, 4, {33}},
+        {1, 1, 5000, {3}, NF4J_F32, 0, {}, 0.01f},
+        {4, 2, 64, {97, 33}, NF4J_F32, 0, {}, 3},
+        {4, 1, 40, {1}, NF4J_F32, 0, {0}},
+        {4, 2, 40, {1, 1, 1}, NF4J_BF16, 0, {32, 0, 300}},
+        {6, 3, 34, {7, 0, 33, 2}, NF4J_F32, 0, {65, 4, 0, 127}},
+        {4, 4, 64, {1, 8}, NF4J_F32, 70, {200, 100}},
+    };
+    for (const Attention &c : cases) {
+        const bool large = tokens_of(c) * c.heads * c.head_dim > 20000;
+        suite.add(
+            "attention_forward", describe(c), [c](Problem &p, Random &random) { build_forward(c, p, random); }, large);
+        if (!c.cached.empty()) continue;
+        suite.add(
+            "attention_backward", describe(c), [c](Problem &p, Random &random) { build_backward(c, p, random); },
+            large);
+    }
+}
+
+}  // namespace conformance
