@@ -33,7 +33,7 @@ OBJECTS := $(ONCE:native/%.cpp=$(NATIVE)/obj/%.o) \
            $(foreach isa,$(ISAS),$(PER_ISA:native/cpu/isa/%.cpp=$(NATIVE)/obj/cpu/$(isa)/%.o))
 LIBRARY := $(NATIVE)/libnf4j.so
 
-.PHONY: all native simt test-simt java test test-native conformance check-isa demo bench-native bindings clean help
+.PHONY: all native simt test-simt java test test-native conformance check-isa demo bench-native bindings clean help compiler maven interop
 
 all: native java ## build the native library and the Java module
 
@@ -42,12 +42,18 @@ native: $(LIBRARY) ## build libnf4j
 $(LIBRARY): $(OBJECTS) native/nf4j.map
 	$(CXX) -o $@ $(OBJECTS) $(LDFLAGS_)
 
-$(NATIVE)/obj/%.o: native/%.cpp
+# What is missing is named, with the package to install, before anything fails for want of it.
+compiler:
+	@command -v $(firstword $(CXX)) >/dev/null || { \
+	    echo "nf4j needs a C++ compiler, and there is no $(firstword $(CXX)): install g++ 12 or newer (Debian, Ubuntu: apt install g++)," \
+	         "or name another one, as in: make CXX=clang++" >&2; exit 1; }
+
+$(NATIVE)/obj/%.o: native/%.cpp | compiler
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) $(CPPFLAGS_) -MMD -MP -c $< -o $@
 
 define isa_rule
-$(NATIVE)/obj/cpu/$(1)/%.o: native/cpu/isa/%.cpp
+$(NATIVE)/obj/cpu/$(1)/%.o: native/cpu/isa/%.cpp | compiler
 	@mkdir -p $$(@D)
 	$$(CXX) $$(CXXFLAGS) $$(CPPFLAGS_) $$(ISA_FLAGS_$(1)) -DNF4J_ISA_NAME=$(1) -MMD -MP -c $$< -o $$@
 endef
@@ -137,14 +143,28 @@ bench-native: $(LIBRARY) $(NATIVE)/bench/gemm_bench ## matrix products beside a 
 
 MVN = JAVA_HOME=$$(bin/find-jdk) mvn -B -ntp
 
-java: native ## build the Java module
+maven:
+	@command -v mvn >/dev/null || { \
+	    echo "nf4j needs Maven 3.8 or newer, and there is no mvn on PATH: install it (Debian, Ubuntu: apt install maven)" >&2; exit 1; }
+	@bin/find-jdk >/dev/null
+
+java: maven native ## build the Java module
 	$(MVN) -q -DskipTests package
 
-test: native test-native ## everything that needs no GPU
+test: maven native test-native ## everything that needs no GPU
 	$(MVN) verify
 
 demo: all ## fine-tune a real model with QLoRA on the CPU, and show what it learned
 	sh demo/run.sh
+
+INTEROP := $(BUILD)/interop
+$(INTEROP)/ready: src/test/python/requirements.txt
+	python3 -m venv $(INTEROP)
+	$(INTEROP)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+interop: all $(INTEROP)/ready ## compare with the live PEFT, transformers and bitsandbytes (downloads 5 GB once)
+	HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= $(INTEROP)/bin/python src/test/python/interop.py
 
 bindings: ## regenerate the Java bindings from native/include/nf4j.h
 	bindings/generate.sh

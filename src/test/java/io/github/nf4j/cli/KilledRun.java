@@ -1,5 +1,6 @@
 package io.github.nf4j.cli;
 
+import io.github.nf4j.JavaProcess;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -16,10 +17,8 @@ final class KilledRun {
 
     /// Kills the process (SIGKILL) once `run/metrics.jsonl` has `step` lines or more.
     static void afterStep(int step, Path run, Object... arguments) throws IOException {
-        List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--enable-native-access=ALL-UNNAMED", "-Dai.djl.offline=true",
-                "-Dnf4j.library.path=" + System.getProperty("nf4j.library.path"),
-                "-cp", System.getProperty("jdk.module.path") + ":" + System.getProperty("java.class.path"), Main.class.getName()));
+        List<String> command = new ArrayList<>(JavaProcess.command());
+        command.add(Main.class.getName());
         Stream.of(arguments).map(Object::toString).forEach(command::add);
         Path log = Files.createTempFile("nf4j", ".log");
         Process process = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(log.toFile()).start();
