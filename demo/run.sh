@@ -16,13 +16,14 @@ bin/nf4j finetune --model "$model" --data demo/train.jsonl --output "$out/adapte
 echo "== After: the same held-out messages"
 bin/nf4j eval --model "$model" --adapter "$out/adapter" --data demo/heldout.jsonl --exact-match --answers "$out/after.jsonl"
 
-python3 - "$out/before.jsonl" "$out/after.jsonl" <<'PYTHON'
+python3 - demo/heldout.jsonl "$out/before.jsonl" "$out/after.jsonl" <<'PYTHON'
 import json, sys
-before, after = ([json.loads(line) for line in open(name, encoding="utf-8")] for name in sys.argv[1:])
-for old, new in list(zip(before, after))[:5]:
-    print("\nmessage   " + str(old["prompt"]).replace("\n", " ")[:160])
+examples, before, after = ([json.loads(line) for line in open(name, encoding="utf-8")] for name in sys.argv[1:])
+for example, old, new in list(zip(examples, before, after))[:5]:
+    print("\nmessage   " + example["messages"][0]["content"])
     for name, text in (("wanted", old["expected"]), ("before", old["actual"]), ("after", new["actual"])):
-        print(f"{name:10}{text.strip()[:110]!r}")
+        text = " ".join(text.split())
+        print(f"{name:10}{text if len(text) <= 110 else text[:110] + '…'}")
 PYTHON
 
 cat <<END
