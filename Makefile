@@ -33,16 +33,17 @@ OBJECTS := $(ONCE:native/%.cpp=$(NATIVE)/obj/%.o) \
            $(foreach isa,$(ISAS),$(PER_ISA:native/cpu/isa/%.cpp=$(NATIVE)/obj/cpu/$(isa)/%.o))
 LIBRARY := $(NATIVE)/libnf4j.so
 
-.PHONY: all native simt test-simt java test test-native conformance check-isa demo bench-native bindings clean help compiler maven interop
-
+.PHONY: all
 all: native java ## build the native library and the Java module
 
+.PHONY: native
 native: $(LIBRARY) ## build libnf4j
 
 $(LIBRARY): $(OBJECTS) native/nf4j.map
 	$(CXX) -o $@ $(OBJECTS) $(LDFLAGS_)
 
 # What is missing is named, with the package to install, before anything fails for want of it.
+.PHONY: compiler
 compiler:
 	@command -v $(firstword $(CXX)) >/dev/null || { \
 	    echo "nf4j needs a C++ compiler, and there is no $(firstword $(CXX)): install g++ 12 or newer (Debian, Ubuntu: apt install g++)," \
@@ -70,6 +71,7 @@ SIMT_OBJECTS := $(SIMT_SOURCES:native/%.cu=$(NATIVE)/obj/simt/%.o) \
 SIMT_LIBRARY := $(NATIVE)/libnf4j-simt.so
 SIMT_FLAGS   := $(CPPFLAGS_) -Wno-unknown-pragmas
 
+.PHONY: simt
 simt: $(LIBRARY) $(SIMT_LIBRARY) ## build libnf4j-simt, the CUDA kernels run by the host
 
 $(SIMT_LIBRARY): $(SIMT_OBJECTS)
@@ -88,6 +90,7 @@ $(NATIVE)/test/simt/%: native/test/simt/%.cpp $(wildcard native/test/*.h native/
 	@mkdir -p $(@D)
 	$(CXX) -O1 -g $(SIMT_FLAGS) $< $(SIMT_OBJECTS) -o $@ -L$(NATIVE) -lnf4j -pthread -Wl,-rpath,'$$ORIGIN/../..'
 
+.PHONY: test-simt
 test-simt: simt $(SIMT_TESTS) ## test the CUDA kernels on the host
 	@set -e; for test in $(SIMT_TESTS); do echo $$test; $$test; done
 
@@ -118,17 +121,20 @@ $(CONFORMANCE): $(CONFORMANCE_OBJECTS) | $(LIBRARY)
 
 -include $(CONFORMANCE_OBJECTS:.o=.d)
 
+.PHONY: conformance
 conformance: $(LIBRARY) $(CONFORMANCE) ## every operation on every backend against models in double: a table
 	$(CONFORMANCE) --backend all
 
 # The linker keeps one of several weak symbols of a name. Code that may be compiled for more instructions than another
 # object's copy of it must not be among them.
+.PHONY: check-isa
 check-isa: $(OBJECTS)
 	@for isa in $(ISAS); do \
 	    shared=$$(nm -C $(NATIVE)/obj/cpu/$$isa/*.o | grep ' [uVW] ' | grep -v "nf4j::cpu::$$isa::"); \
 	    if [ -n "$$shared" ]; then echo "$$isa shares with other objects:"; echo "$$shared"; exit 1; fi; \
 	done
 
+.PHONY: test-native
 test-native: $(LIBRARY) check-isa $(NATIVE_TESTS) $(CONFORMANCE) ## test the native library without Java
 	@native/test/exports.sh $(LIBRARY) native/include/nf4j.h
 	@set -e; for test in $(NATIVE_TESTS); do echo $$test; $$test; done
@@ -138,22 +144,27 @@ $(NATIVE)/bench/%: bench/native/%.cpp native/include/nf4j.h | $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -O2 -g $(WARNINGS) $< -o $@ $(TEST_LINK) -ldl
 
+.PHONY: bench-native
 bench-native: $(LIBRARY) $(NATIVE)/bench/gemm_bench ## matrix products beside a BLAS: make bench-native BLAS=/path/of/libopenblas.so
 	$(NATIVE)/bench/gemm_bench $(or $(BLAS),-)
 
 MVN = JAVA_HOME=$$(bin/find-jdk) mvn -B -ntp
 
+.PHONY: maven
 maven:
 	@command -v mvn >/dev/null || { \
 	    echo "nf4j needs Maven 3.8 or newer, and there is no mvn on PATH: install it (Debian, Ubuntu: apt install maven)" >&2; exit 1; }
 	@bin/find-jdk >/dev/null
 
+.PHONY: java
 java: maven native ## build the Java module
 	$(MVN) -q -DskipTests package
 
+.PHONY: test
 test: maven native test-native ## everything that needs no GPU
 	$(MVN) verify
 
+.PHONY: demo
 demo: all ## fine-tune a real model with QLoRA on the CPU, and show what it learned
 	sh demo/run.sh
 
@@ -163,14 +174,18 @@ $(INTEROP)/ready: src/test/python/requirements.txt
 	$(INTEROP)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
+.PHONY: interop
 interop: all $(INTEROP)/ready ## compare with the live PEFT, transformers and bitsandbytes (downloads 5 GB once)
 	HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= $(INTEROP)/bin/python src/test/python/interop.py
 
+.PHONY: bindings
 bindings: ## regenerate the Java bindings from native/include/nf4j.h
 	bindings/generate.sh
 
+.PHONY: clean
 clean: ## remove what was built
 	rm -rf $(BUILD) target
 
+.PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20

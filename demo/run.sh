@@ -29,7 +29,7 @@ PYTHON
 cat <<END
 
 The loss plot is $out/adapter/loss.png. Try next:
-  bin/nf4j generate --model $model --adapter $out/adapter --chat --prompt "Table for four on Sunday at noon, name is Rossi."
+  bin/nf4j generate --model $model --adapter $out/adapter --chat --prompt "Hi, Rossi here. Could we have a table for four on Sunday at eight?"
   bin/nf4j finetune --help
   bin/nf4j doctor
 END
