@@ -1,7 +1,7 @@
 // Causal attention: grouped heads, packed sequences, windows, key-value caches.
-#include <algorithm>
-
 #include "suite.h"
+
+#include <algorithm>
 
 namespace conformance {
 

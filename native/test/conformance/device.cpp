@@ -48,6 +48,12 @@ Target make_target(int32_t backend, int32_t isa, const char *backend_name) {
 constexpr char input_guard = static_cast<char>(0xff), output_guard = static_cast<char>(0xfe);
 constexpr int64_t band = 256;  // bytes
 
+// Either end may be host memory.
+void copy_bytes(nf4j_stream *stream, void *from, void *to, int64_t bytes) {
+    const nf4j_tensor src = {from, 1, bytes, bytes, NF4J_U8, 0}, dst = {to, 1, bytes, bytes, NF4J_U8, 0};
+    must(nf4j_memory_copy(stream, &src, &dst), "memory_copy");
+}
+
 // A matrix in device memory: band, rows with gaps, band.
 class DeviceMatrix {
 public:
@@ -90,9 +96,7 @@ private:
         return bytes.data() + begin_ + (i * (matrix_.cols + matrix_.gap) + j) * size_of(matrix_.dtype);
     }
     void copy(nf4j_stream *stream, void *from, void *to) const {
-        const auto bytes = static_cast<int64_t>(host_.size());
-        const nf4j_tensor src = {from, 1, bytes, bytes, NF4J_U8, 0}, dst = {to, 1, bytes, bytes, NF4J_U8, 0};
-        must(nf4j_memory_copy(stream, &src, &dst), "memory_copy");
+        copy_bytes(stream, from, to, static_cast<int64_t>(host_.size()));
     }
 
     const Matrix &matrix_;
@@ -100,6 +104,44 @@ private:
     int64_t begin_;
     std::vector<char> host_;
     void *data_ = nullptr;
+};
+
+// A weight in a device's layout, with a band behind it.
+class DeviceWeight {
+public:
+    DeviceWeight(const Nf4 &w, const Session &session) : device_(session.device) {
+        weight.struct_size = sizeof weight;
+        weight.double_quant = w.nested;
+        weight.rows = w.rows;
+        weight.cols = w.cols;
+        weight.block_size = w.block_size;
+        must(nf4j_nf4_weight_bytes(device_, w.rows, w.cols, w.block_size, w.nested, &weight.bytes), "nf4_weight_bytes");
+        must(nf4j_memory_alloc(device_, weight.bytes + band, &weight.data), "memory_alloc");
+        std::vector<char> untouched(static_cast<size_t>(weight.bytes + band), input_guard);
+        copy_bytes(session.streams[0], untouched.data(), weight.data, weight.bytes + band);
+        Nf4 copy = w;  // states are not const
+        const nf4j_nf4_state state = copy.state();
+        must(nf4j_nf4_import(session.streams[0], &state, &weight), "nf4_import");
+        before_ = bytes(session.streams[0]);
+    }
+    ~DeviceWeight() { nf4j_memory_free(device_, weight.data); }
+    DeviceWeight(const DeviceWeight &) = delete;
+    DeviceWeight &operator=(const DeviceWeight &) = delete;
+
+    bool unchanged(nf4j_stream *stream) const { return bytes(stream) == before_; }
+
+    nf4j_nf4_weight weight = {};
+
+private:
+    std::vector<char> bytes(nf4j_stream *stream) const {
+        std::vector<char> now(static_cast<size_t>(weight.bytes + band));
+        copy_bytes(stream, weight.data, now.data(), weight.bytes + band);
+        must(nf4j_stream_synchronize(stream), "stream_synchronize");
+        return now;
+    }
+
+    nf4j_device *device_;
+    std::vector<char> before_;
 };
 
 }  // namespace
@@ -138,11 +180,16 @@ Session::~Session() {
 Outcome run(const Problem &problem, const Invoke &invoke, const Session &session, int stream) {
     Outcome outcome;
     std::vector<std::unique_ptr<DeviceMatrix>> matrices;
-    Call call = {session.streams[stream], {}, {}};
+    std::vector<std::unique_ptr<DeviceWeight>> weights;
+    Call call = {session.device, session.streams[stream], {}, {}, {}};
     for (size_t i = 0; i < problem.matrices.size(); i++) {
         matrices.push_back(std::make_unique<DeviceMatrix>(problem, i, session));
         call.tensors.push_back(matrices.back()->tensor);
         call.tokens.push_back(problem.matrices[i].tokens);
+    }
+    for (const Nf4 &w : problem.weights) {
+        weights.push_back(std::make_unique<DeviceWeight>(w, session));
+        call.weights.push_back(weights.back()->weight);
     }
     outcome.status = invoke(call);
     if (outcome.status == NF4J_OK) outcome.status = nf4j_stream_synchronize(call.stream);
@@ -153,6 +200,9 @@ Outcome run(const Problem &problem, const Invoke &invoke, const Session &session
         const Matrix &m = problem.matrices[i];
         outcome.problem =
             m.is_output ? "something was written outside " + m.name : "the input " + m.name + " was changed";
+    }
+    for (const auto &w : weights) {
+        if (!w->unchanged(call.stream)) outcome.problem = "the weight was changed";
     }
     return outcome;
 }

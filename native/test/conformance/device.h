@@ -1,9 +1,9 @@
 // Devices under test, and matrices in their memory.
 #pragma once
 
-#include <memory>
-
 #include "problem.h"
+
+#include <memory>
 
 namespace conformance {
 

@@ -1,9 +1,9 @@
+#include "suite.h"
+
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <thread>
-
-#include "suite.h"
 
 namespace conformance {
 

@@ -5,12 +5,12 @@
 //
 // Prints a table of operations and backends: cases that ran, and their worst error over its bound. Exits with 1 when a
 // case failed, or when none ran.
+#include "suite.h"
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <regex>
-
-#include "suite.h"
 
 using namespace conformance;
 
@@ -62,6 +62,8 @@ std::vector<Case> select_cases(const Options &options) {
     add_attention(suite);
     add_mlp(suite);
     add_embedding(suite);
+    add_loss(suite);
+    add_optim(suite);
     add_memory(suite);
     std::vector<Case> selected;
     const std::regex operation(options.operation);

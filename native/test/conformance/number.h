@@ -2,10 +2,10 @@
 // error.
 #pragma once
 
+#include "nf4j.h"
+
 #include <cmath>
 #include <cstdint>
-
-#include "nf4j.h"
 
 namespace conformance {
 
@@ -51,8 +51,9 @@ inline Real operator/(Real a, Real b) {
     return rounding(quotient, least > 0 ? (a.error + std::fabs(quotient) * b.error) / least : INFINITY);
 }
 inline Real sqrt(Real a) {
-    const double root = std::sqrt(a.value);
-    return rounding(root, root - std::sqrt(std::fmax(0, a.value - a.error)));
+    const double root = std::sqrt(a.value);  // steeper below than above, but at 0
+    return rounding(root,
+                    std::fmax(root - std::sqrt(std::fmax(0, a.value - a.error)), std::sqrt(a.value + a.error) - root));
 }
 inline Real exp(Real a) {
     const double value = std::exp(a.value);

@@ -4,12 +4,6 @@
 
 namespace conformance {
 
-double normal(Random &random) { return std::normal_distribution<double>()(random); }
-
-int64_t integer(Random &random, int64_t low, int64_t high) {
-    return std::uniform_int_distribution<int64_t>(low, high)(random);
-}
-
 bool Matrix::is_right(size_t index, double element) const {
     if (std::isnan(exact[index])) return std::isnan(element);
     return low[index] <= element && element <= high[index];
@@ -112,6 +106,23 @@ void Problem::off_by_one_column(int matrix) {
                                 const auto row = values.begin() + i * p[matrix].cols;
                                 std::rotate(row, row + 1, row + p[matrix].cols);
                             }
+                        }});
+}
+
+void Problem::decoded_wrongly(int weight) {
+    const auto number = static_cast<size_t>(weight);
+    mistakes.push_back({"swapped nibbles", [=](Problem &p) {
+                            for (uint8_t &pair : p.weights[number].codes) {
+                                pair = static_cast<uint8_t>(pair << 4 | pair >> 4);
+                            }
+                        }});
+    if (weights[number].blocks() < 2) return;
+    mistakes.push_back({"the scale of the next block", [=](Problem &p) {
+                            Nf4 &w = p.weights[number];
+                            if (w.nested)
+                                std::rotate(w.absmax8.begin(), w.absmax8.begin() + 1, w.absmax8.end());
+                            else
+                                std::rotate(w.absmax.begin(), w.absmax.begin() + 1, w.absmax.end());
                         }});
 }
 

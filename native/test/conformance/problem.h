@@ -2,19 +2,12 @@
 // take.
 #pragma once
 
-#include <functional>
-#include <random>
-#include <string>
-#include <vector>
+#include "weight.h"
 
-#include "number.h"
+#include <functional>
+#include <string>
 
 namespace conformance {
-
-using Random = std::mt19937_64;
-
-double normal(Random &random);
-int64_t integer(Random &random, int64_t low, int64_t high);
 
 constexpr int none = -1;  // the number of an argument that is null
 
@@ -57,12 +50,17 @@ struct Matrix {
 // The arguments of one call, on a device.
 class Call {
 public:
+    nf4j_device *device;
     nf4j_stream *stream;
     std::vector<nf4j_tensor> tensors;
     std::vector<Tokens> tokens;
+    std::vector<nf4j_nf4_weight> weights;
 
     const nf4j_tensor *operator[](int matrix) const {
         return matrix == none ? nullptr : &tensors[static_cast<size_t>(matrix)];
+    }
+    const nf4j_nf4_weight *weight(int number) const {
+        return number == none ? nullptr : &weights[static_cast<size_t>(number)];
     }
     // The same for `count` of the tokens.
     Call part(int64_t first, int64_t count) const;
@@ -89,8 +87,9 @@ struct Mistake {
 
 struct Problem {
     std::vector<Matrix> matrices;
-    bool exact = false;     // integers and powers of two: no order of summation rounds, results must be exact
-    bool portable = false;  // the same bits on every backend
+    std::vector<Nf4> weights;  // inputs too
+    bool exact = false;        // integers and powers of two: no order of summation rounds, results must be exact
+    bool portable = false;     // the same bits on every backend
     Invoke invoke;
     std::function<void(Problem &)> model;
     std::vector<Variant> variants;
@@ -109,6 +108,8 @@ struct Problem {
     // The mistakes of reading the row, or the column, beside the right one of an input.
     void off_by_one_row(int matrix);
     void off_by_one_column(int matrix);
+    // Those of decoding a weight.
+    void decoded_wrongly(int weight);
 };
 
 }  // namespace conformance

@@ -5,9 +5,9 @@
 // also reject zeros and each of its mistakes.
 #pragma once
 
-#include <map>
-
 #include "device.h"
+
+#include <map>
 
 namespace conformance {
 
