@@ -94,6 +94,42 @@ $(NATIVE)/test/simt/%: native/test/simt/%.cpp $(wildcard native/test/*.h native/
 test-simt: simt $(SIMT_TESTS) ## test the CUDA kernels on the host
 	@set -e; for test in $(SIMT_TESTS); do echo $$test; $$test; done
 
+# ---- the CUDA kernels on a GPU ---------------------------------------------------------------------------------------------
+
+# nvcc: CUDA_HOME, else PATH, else the usual folder, else what cuda-toolkit installed.
+TOOLKIT   := $(BUILD)/cuda-toolkit
+NVCC      := $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc) \
+                         $(wildcard $(TOOLKIT)/lib/python3.*/site-packages/nvidia/cu13/bin/nvcc))
+CUDA_ROOT := $(patsubst %/bin/nvcc,%,$(NVCC))
+# One cubin for each, and PTX of the last for devices that are newer.
+CUDA_ARCHS   ?= 80 86 89 90a
+CUDA_CODE    := $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+                -gencode arch=compute_$(lastword $(filter-out %a,$(CUDA_ARCHS))),code=compute_$(lastword $(filter-out %a,$(CUDA_ARCHS)))
+CUDA_FLAGS   := -std=c++17 -O3 -fmad=false -lineinfo -Werror all-warnings -DNF4J_BUILD -Inative/include -Inative \
+                -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-Werror -Xptxas -v
+CUDA_OBJECTS := $(patsubst native/%.cu,$(NATIVE)/obj/gpu/%.o,$(wildcard native/cuda/*.cu))
+CUDA_LIBRARY := $(NATIVE)/libnf4j-cuda.so
+
+.PHONY: cuda
+cuda: $(LIBRARY) $(CUDA_LIBRARY) ## build libnf4j-cuda; needs nvcc (make cuda-toolkit)
+
+.PHONY: cuda-toolkit
+cuda-toolkit: ## install the pinned nvcc from PyPI into build/cuda-toolkit
+	python3 -m venv $(TOOLKIT)
+	$(TOOLKIT)/bin/pip install -q --no-deps nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 \
+	    nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85 nvidia-cuda-cuobjdump==13.2.86 nvidia-cuda-nvdisasm==13.2.86
+
+$(CUDA_LIBRARY): $(CUDA_OBJECTS) $(NATIVE)/obj/core/nf4_tables.o
+	$(CXX) -o $@ $^ $(filter-out -Wl$(comma)--version-script=%,$(LDFLAGS_)) -L$(CUDA_ROOT)/lib -L$(CUDA_ROOT)/lib64 -lcudart_static -lrt \
+	    -Wl,--exclude-libs,ALL
+
+$(NATIVE)/obj/gpu/%.o: native/%.cu
+	@mkdir -p $(@D)
+	@test -n "$(NVCC)" || { echo "make cuda needs nvcc: set CUDA_HOME, or make cuda-toolkit"; exit 1; }
+	$(NVCC) $(CUDA_FLAGS) $(CUDA_CODE) -MMD -MP -c $< -o $@ 2> $@.ptxas || { cat $@.ptxas; exit 1; }
+
+-include $(CUDA_OBJECTS:.o=.d)
+
 # ---- tests of the native library --------------------------------------------------------------------------------------
 
 NATIVE_TESTS := $(patsubst native/test/%.c,$(NATIVE)/test/%,$(wildcard native/test/*.c)) \

@@ -32,10 +32,6 @@ int32_t explain(nf4j_stream *, int32_t, int64_t, int64_t, int64_t, int32_t, char
     return NF4J_OK;
 }
 
-int64_t nf4_weight_bytes(int64_t, int64_t, int64_t, int32_t) {
-    return 0;
-}
-
 Backend make_table() {
     Backend table = {};
     table.id = backend_id;
@@ -55,6 +51,10 @@ Backend make_table() {
     table.memory_fill = memory_fill;
     table.memory_cast = memory_cast;
     table.memory_add = memory_add;
+    table.nf4_quantize = nf4_quantize;
+    table.nf4_dequantize = nf4_dequantize;
+    table.nf4_import = nf4_import;
+    table.nf4_export = nf4_export;
     table.norm_forward = norm_forward;
     table.norm_backward = norm_backward;
     table.rope_table = rope_table;

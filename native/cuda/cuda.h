@@ -27,8 +27,8 @@ __device__ inline int64_t block_id() {
     return blockIdx.x;
 }
 
-__device__ inline int64_t block_count() {
-    return gridDim.x;
+__device__ inline int block_threads() {
+    return static_cast<int>(blockDim.x);
 }
 
 }  // namespace nf4j::cuda
@@ -55,8 +55,8 @@ inline int64_t block_id() {
     return simt::Engine::instance().block();
 }
 
-inline int64_t block_count() {
-    return simt::Engine::instance().grid().blocks;
+inline int block_threads() {
+    return simt::Engine::instance().grid().threads;
 }
 
 }  // namespace nf4j::cuda

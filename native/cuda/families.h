@@ -11,6 +11,20 @@ decltype(nf4j_memory_fill) memory_fill;
 decltype(nf4j_memory_cast) memory_cast;
 decltype(nf4j_memory_add) memory_add;
 
+// nf4.cu
+int64_t nf4_weight_bytes(int64_t rows, int64_t cols, int64_t block_size, int32_t double_quant);
+decltype(nf4j_nf4_quantize) nf4_quantize;
+decltype(nf4j_nf4_dequantize) nf4_dequantize;
+decltype(nf4j_nf4_import) nf4_import;
+decltype(nf4j_nf4_export) nf4_export;
+
+// products.cu
+decltype(nf4j_nf4_matmul) nf4_matmul;
+decltype(nf4j_nf4_matmul_backward) nf4_matmul_backward;
+decltype(nf4j_dense_matmul) dense_matmul;
+decltype(nf4j_lora_forward) lora_forward;
+decltype(nf4j_lora_backward) lora_backward;
+
 // norm.cu
 decltype(nf4j_norm_forward) norm_forward;
 decltype(nf4j_norm_backward) norm_backward;

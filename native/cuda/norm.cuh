@@ -61,7 +61,7 @@ __global__ void __launch_bounds__(norm_threads)
 }
 
 // to [n] += the sum over the rows of partial [rows, n], first to last.
-inline __global__ void __launch_bounds__(norm_threads)
+static __global__ void __launch_bounds__(norm_threads)
     add_rows_kernel(const float *partial, int64_t rows, int64_t n, float *to) {
     const int64_t j = block_id() * norm_threads + thread_id();
     if (j >= n) return;

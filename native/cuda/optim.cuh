@@ -3,6 +3,7 @@
 // of gradients, parameters and states over the copy bandwidth.
 #pragma once
 
+#include "cuda/dynamic_map.cuh"
 #include "cuda/global.cuh"
 #include "cuda/reduce.cuh"
 
@@ -47,7 +48,7 @@ __device__ inline OptimChunk chunk_of(const OptimBatch &batch, int64_t block) {
 }
 
 // squares [blocks]: the sum of each chunk.
-inline __global__ void __launch_bounds__(optim_threads) squares_kernel(const OptimBatch batch, double *squares) {
+static __global__ void __launch_bounds__(optim_threads) squares_kernel(const OptimBatch batch, double *squares) {
     SharedArena arena;
     const Shared<double> scratch = arena.take<double>(optim_threads / warp_size);
     const OptimChunk chunk = chunk_of(batch, block_id());
@@ -62,7 +63,7 @@ inline __global__ void __launch_bounds__(optim_threads) squares_kernel(const Opt
 }
 
 // norm [2] from the squares [count] of all chunks; one block.
-inline __global__ void __launch_bounds__(optim_threads)
+static __global__ void __launch_bounds__(optim_threads)
     norm_kernel(const double *squares, int64_t count, float max_norm, float *norm) {
     SharedArena arena;
     const Shared<double> scratch = arena.take<double>(optim_threads / warp_size);
@@ -95,27 +96,13 @@ __device__ inline void update(const AdamwStep &step, float gradient, float *para
     *param = *param * step.decay - step.rate * (*m / (sqrtf(*v) / step.correction + step.eps));
 }
 
-// The code of the map's entry nearest to x; of two equally near ones the even code (core/nf4_tables.h).
-__device__ inline uint8_t dynamic_encode(Shared<float> map, float x) {
-    int above = 0;  // the first entry >= x
-#pragma unroll
-    for (int step = 128; step > 0; step /= 2) {
-        if (map.load(above + step - 1) < x) above += step;
-    }
-    if (above == 255 && map.load(255) < x) return 255;
-    if (above == 0) return 0;
-    const float to_low = x - map.load(above - 1), to_high = map.load(above) - x;
-    const bool high = to_low == to_high ? above % 2 == 0 : to_high < to_low;
-    return static_cast<uint8_t>(high ? above : above - 1);
-}
-
 // One block of 8-bit state [256]: thread i has element i. value becomes a code, its scale is the largest magnitude.
 __device__ inline uint8_t dynamic_quantize(Shared<float> map, Shared<float> scratch, float value, float *absmax) {
     constexpr float least_normal = 1.17549435e-38f;
     const float largest = reduce_block<optim_threads>(fabsf(value), scratch, Maximum());
     const bool zero = largest < least_normal;
     if (thread_id() == 0) *absmax = zero ? 0 : largest;
-    return dynamic_encode(map, zero ? 0 : value * (1 / largest));
+    return nearest_code([&](int i) { return map.load(i); }, zero ? 0 : value * (1 / largest));
 }
 
 struct DynamicMaps {
@@ -123,7 +110,7 @@ struct DynamicMaps {
     const float *without_sign;
 };
 
-inline __global__ void __launch_bounds__(optim_threads)
+static __global__ void __launch_bounds__(optim_threads)
     adamw_kernel(const OptimBatch batch, AdamwStep step, DynamicMaps maps) {
     SharedArena arena;
     const Shared<float> m_map = arena.take<float>(256), v_map = arena.take<float>(256);
