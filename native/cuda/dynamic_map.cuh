@@ -5,7 +5,8 @@
 
 namespace nf4j::cuda {
 
-// The code of the value nearest to x; of two equally near ones the even code, as core/nf4_tables.h has it. map(i) is value i.
+// The code of the value nearest to x; of two equally near ones the even code, as core/nf4_tables.h has it. map(i) is
+// value i.
 template <class Map>
 __device__ inline uint8_t nearest_code(const Map &map, float x) {
     int above = 0;  // the first value >= x, or the last one

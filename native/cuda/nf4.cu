@@ -28,20 +28,23 @@ int32_t quantize(nf4j_stream *stream, const T *w, const nf4j_nf4_weight *weight)
 
     int32_t status = copy(stream, blob.quant_map, 0, tables->nf4_code, 0, sizeof tables->nf4_code, 1);
     if (status != NF4J_OK) return status;
-    status = launch(stream, "nf4_absmax", ceil_div(blob.blocks, warps), nf4_threads, 0, nf4_absmax_kernel<T>, w, n, view.block_shift, absmax);
+    status = launch(stream, "nf4_absmax", ceil_div(blob.blocks, warps), nf4_threads, 0, nf4_absmax_kernel<T>, w, n,
+                    view.block_shift, absmax);
     if (status != NF4J_OK) return status;
     if (weight->double_quant) {
         status = copy(stream, blob.nested_map, 0, tables->signed_map, 0, sizeof tables->signed_map, 1);
         if (status != NF4J_OK) return status;
         status = launch(stream, "nf4_mean", 1, warp_size, 0, nf4_mean_kernel, absmax, blob.blocks, blob.nested_offset);
         if (status != NF4J_OK) return status;
-        status = launch(stream, "nf4_nested", blob.nested_blocks, nf4_threads, reduce_bytes<nf4_threads, float>(), nf4_nested_kernel, absmax,
-                        blob.blocks, tables->signed_map, blob.nested_offset, blob.absmax8, blob.nested_absmax);
+        status = launch(stream, "nf4_nested", blob.nested_blocks, nf4_threads, reduce_bytes<nf4_threads, float>(),
+                        nf4_nested_kernel, absmax, blob.blocks, tables->signed_map, blob.nested_offset, blob.absmax8,
+                        blob.nested_absmax);
         if (status != NF4J_OK) return status;
     }
     Nf4Thresholds thresholds;
     std::copy(nf4_threshold.begin(), nf4_threshold.end(), thresholds.midpoint);
-    return launch(stream, "nf4_encode", blocks_for_tiles(view, view.rows), nf4_threads, 0, nf4_encode_kernel<T>, w, view, absmax, thresholds);
+    return launch(stream, "nf4_encode", blocks_for_tiles(view, view.rows), nf4_threads, 0, nf4_encode_kernel<T>, w,
+                  view, absmax, thresholds);
 }
 
 // The sections beside the codes: body(device, host, bytes) for each.
@@ -54,7 +57,8 @@ int32_t for_sections(const Nf4Blob &blob, const nf4j_nf4_state *state, const Bod
     return status != NF4J_OK ? status : body(blob.nested_map, state->nested_map, 256 * 4);
 }
 
-// Calls body(first row, flat bytes on the device, their place in the state, bytes) for rows whose flat codes fit the workspace.
+// Calls body(first row, flat bytes on the device, their place in the state, bytes) for rows whose flat codes fit the
+// workspace.
 template <class Body>
 int32_t for_slabs(nf4j_stream *stream, const char *name, const nf4j_nf4_weight *weight, const Body &body) {
     const int64_t band_bytes = weight->cols * (nf4_tile_rows / 2);
@@ -95,28 +99,35 @@ int32_t nf4_dequantize(nf4j_stream *stream, const nf4j_nf4_weight *weight, int64
 int32_t nf4_import(nf4j_stream *stream, const nf4j_nf4_state *state, const nf4j_nf4_weight *weight) {
     const Nf4Blob blob = nf4_blob(weight);
     const Nf4View view = nf4_view(weight);
-    const auto upload = [&](void *device, const void *host, int64_t bytes) { return copy(stream, device, 0, host, 0, bytes, 1); };
+    const auto upload = [&](void *device, const void *host, int64_t bytes) {
+        return copy(stream, device, 0, host, 0, bytes, 1);
+    };
     int32_t status = for_sections(blob, state, upload);
     if (status == NF4J_OK && weight->double_quant) status = upload(blob.nested_offset, &state->nested_offset, 4);
     if (status != NF4J_OK) return status;
-    return for_slabs(stream, "nf4_import", weight, [&](int64_t row, uint8_t *flat, int64_t at, int64_t bytes, int64_t rows) {
-        const int32_t uploaded = upload(flat, state->codes + at, bytes);
-        if (uploaded != NF4J_OK) return uploaded;
-        return launch(stream, "nf4_import", blocks_for_tiles(view, rows), nf4_threads, 0, nf4_import_kernel, view, row, flat);
-    });
+    return for_slabs(stream, "nf4_import", weight,
+                     [&](int64_t row, uint8_t *flat, int64_t at, int64_t bytes, int64_t rows) {
+                         const int32_t uploaded = upload(flat, state->codes + at, bytes);
+                         if (uploaded != NF4J_OK) return uploaded;
+                         return launch(stream, "nf4_import", blocks_for_tiles(view, rows), nf4_threads, 0,
+                                       nf4_import_kernel, view, row, flat);
+                     });
 }
 
 int32_t nf4_export(nf4j_stream *stream, const nf4j_nf4_weight *weight, nf4j_nf4_state *state) {
     const Nf4Blob blob = nf4_blob(weight);
-    const auto download = [&](const void *device, void *host, int64_t bytes) { return copy(stream, host, 0, device, 0, bytes, 1); };
+    const auto download = [&](const void *device, void *host, int64_t bytes) {
+        return copy(stream, host, 0, device, 0, bytes, 1);
+    };
     int32_t status = for_sections(blob, state, download);
     if (status == NF4J_OK && weight->double_quant) status = download(blob.nested_offset, &state->nested_offset, 4);
     if (status != NF4J_OK) return status;
-    status = for_slabs(stream, "nf4_export", weight, [&](int64_t row, uint8_t *flat, int64_t at, int64_t bytes, int64_t) {
-        const Nf4Export unpack = {nf4_view(weight), row, weight->rows * weight->cols, flat};
-        const int32_t unpacked = for_each_element(stream, "nf4_export", 1, bytes, unpack);
-        return unpacked != NF4J_OK ? unpacked : download(flat, state->codes + at, bytes);
-    });
+    status =
+        for_slabs(stream, "nf4_export", weight, [&](int64_t row, uint8_t *flat, int64_t at, int64_t bytes, int64_t) {
+            const Nf4Export unpack = {nf4_view(weight), row, weight->rows * weight->cols, flat};
+            const int32_t unpacked = for_each_element(stream, "nf4_export", 1, bytes, unpack);
+            return unpacked != NF4J_OK ? unpacked : download(flat, state->codes + at, bytes);
+        });
     return status != NF4J_OK ? status : stream_synchronize(stream);  // the state is in host memory
 }
 

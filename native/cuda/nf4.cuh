@@ -14,9 +14,11 @@ constexpr float nf4_least_scale = 1e-38f;
 
 // ---- quantize
 
-// absmax [blocks]: the largest magnitude of each block; that of a last, shorter one at least 1e-38. A warp has one block.
+// absmax [blocks]: the largest magnitude of each block; that of a last, shorter one at least 1e-38. A warp has one
+// block.
 template <typename T>
-__global__ void __launch_bounds__(nf4_threads) nf4_absmax_kernel(const T *w, int64_t n, int block_shift, float *absmax) {
+__global__ void __launch_bounds__(nf4_threads)
+    nf4_absmax_kernel(const T *w, int64_t n, int block_shift, float *absmax) {
     const int64_t block = block_id() * (nf4_threads / warp_size) + warp_id();
     const int64_t begin = block << block_shift, size = int64_t{1} << block_shift;
     if (begin >= n) return;
@@ -28,8 +30,8 @@ __global__ void __launch_bounds__(nf4_threads) nf4_absmax_kernel(const T *w, int
     if (lane_id() == 0) absmax[block] = largest;
 }
 
-// mean [1] of absmax [n] in the order of torch.mean on one thread, whose last bit the codes depend on: lane c adds up column c of
-// [n / 32, 32] in a cascade of four levels (core/nf4_quantize.cpp). One warp.
+// mean [1] of absmax [n] in the order of torch.mean on one thread, whose last bit the codes depend on: lane c adds up
+// column c of [n / 32, 32] in a cascade of four levels (core/nf4_quantize.cpp). One warp.
 static __global__ void __launch_bounds__(warp_size) nf4_mean_kernel(const float *absmax, int64_t n, float *mean) {
     constexpr int levels = 4, columns = 32, vector = 8;
     const int64_t vectors = n / vector, rows = vectors / (columns / vector);
@@ -62,7 +64,8 @@ static __global__ void __launch_bounds__(warp_size) nf4_mean_kernel(const float 
 
 // absmax [n] in 8 bits, a block for each 256 of them: codes, and the scales' own scale. map [256].
 static __global__ void __launch_bounds__(nf4_threads)
-    nf4_nested_kernel(const float *absmax, int64_t n, const float *map, const float *offset, uint8_t *codes, float *nested_absmax) {
+    nf4_nested_kernel(const float *absmax, int64_t n, const float *map, const float *offset, uint8_t *codes,
+                      float *nested_absmax) {
     SharedArena arena;
     const Shared<float> scratch = arena.take<float>(nf4_threads / warp_size);
     const int64_t b = block_id() * nested_block_size + thread_id();
@@ -74,7 +77,8 @@ static __global__ void __launch_bounds__(nf4_threads)
         codes[b] = 0;
         return;
     }
-    // bitsandbytes looks codes up in a table of 65,536 entries over [-1, 1], so the value is rounded to that grid first.
+    // bitsandbytes looks codes up in a table of 65,536 entries over [-1, 1], so the value is rounded to that grid
+    // first.
     const float x = fminf(fmaxf(value * (1.0f / largest), -1.0f), 1.0f);
     const float grid = floorf((x + 1.0f) * 0.5f * 65535.0f + 0.5f) * 2.0f / 65535.0f - 1.0f;
     codes[b] = nearest_code([&](int i) { return map[i]; }, grid);
@@ -84,7 +88,8 @@ struct Nf4Thresholds {
     float midpoint[15];
 };
 
-// Codes of w [rows, cols], contiguous, under the scales absmax [blocks]. A thread has the 16 bytes of one lane of one tile.
+// Codes of w [rows, cols], contiguous, under the scales absmax [blocks]. A thread has the 16 bytes of one lane of one
+// tile.
 template <typename T>
 __global__ void __launch_bounds__(nf4_threads)
     nf4_encode_kernel(const T *w, Nf4View weight, const float *absmax, Nf4Thresholds thresholds) {
@@ -93,7 +98,8 @@ __global__ void __launch_bounds__(nf4_threads)
         const int64_t e = row * weight.cols + col, block = e >> weight.block_shift;
         const float scale = absmax[block], x = widen(w[e]);
         // A last, shorter block is divided by its scale, whole ones are multiplied by its reciprocal.
-        const float y = n - (block << weight.block_shift) < size ? x / scale : x * (1.0f / fmaxf(scale, nf4_least_scale));
+        const float y =
+            n - (block << weight.block_shift) < size ? x / scale : x * (1.0f / fmaxf(scale, nf4_least_scale));
         uint32_t code = 0;
 #pragma unroll
         for (int i = 0; i < 15; i++) code += y > thresholds.midpoint[i];
@@ -109,7 +115,9 @@ struct Nf4Dequantize {
     int64_t first_row;
     Matrix<T> out;
 
-    __device__ void operator()(int64_t i, int64_t j) const { out.store(i, j, weight.at(first_row + i, j)); }
+    __device__ void operator()(int64_t i, int64_t j) const {
+        out.store(i, j, weight.at(first_row + i, j));
+    }
 };
 
 // ---- import and export
@@ -129,7 +137,9 @@ struct Nf4Export {
     int64_t end;  // of the elements
     uint8_t *flat;
 
-    __device__ uint32_t code(int64_t e) const { return e < end ? weight.code(e / weight.cols, e % weight.cols) : nf4_padding; }
+    __device__ uint32_t code(int64_t e) const {
+        return e < end ? weight.code(e / weight.cols, e % weight.cols) : nf4_padding;
+    }
     __device__ void operator()(int64_t, int64_t byte) const {
         const int64_t e = first_row * weight.cols + 2 * byte;
         flat[byte] = static_cast<uint8_t>(code(e) << 4 | code(e + 1));

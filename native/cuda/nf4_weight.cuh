@@ -1,15 +1,15 @@
 // A quantized weight [rows = out, cols = in] on the device: "fragment bytes".
 //
-// The codes stand in tiles of 16 rows and 64 columns, 512 bytes each, tile after tile along a row of tiles. Lane l = 4 g + t of a
-// warp owns the 16 bytes from 16 l on, a 32-bit word for each 16 columns c = 0, 16, 32, 48 of the tile:
+// The codes stand in tiles of 16 rows and 64 columns, 512 bytes each, tile after tile along a row of tiles. Lane l = 4
+// g + t of a warp owns the 16 bytes from 16 l on, a 32-bit word for each 16 columns c = 0, 16, 32, 48 of the tile:
 //
 //   byte        0                1                    2                    3
 //   row         g                g + 8                g                    g + 8
 //   columns     c + 2t, + 1      c + 2t, + 1          c + 2t + 8, + 9      c + 2t + 8, + 9
 //
-// which are the registers of the A fragment of mma.m16n8k16, in bitsandbytes' own bytes (the even column in the high nibble). So a
-// tile is one 16-byte load for a lane, the same bytes serve x * W^T and dy * W, and import only permutes. Rows and columns that
-// are not there have code 7. The other sections are those of core/nf4_blob.h.
+// which are the registers of the A fragment of mma.m16n8k16, in bitsandbytes' own bytes (the even column in the high
+// nibble). So a tile is one 16-byte load for a lane, the same bytes serve x * W^T and dy * W, and import only permutes.
+// Rows and columns that are not there have code 7. The other sections are those of core/nf4_blob.h.
 #pragma once
 
 #include "core/nf4_blob.h"
@@ -55,10 +55,13 @@ struct Nf4View {
         return col % 2 == 0 ? pair >> 4 : pair & 15;
     }
 
-    __device__ float at(int64_t row, int64_t col) const { return quant_map[code(row, col)] * scale(row, col); }
+    __device__ float at(int64_t row, int64_t col) const {
+        return quant_map[code(row, col)] * scale(row, col);
+    }
 };
 
-// Writes the codes code_at(row, col) of the tiles from first_tile_row on. A thread has the 16 bytes of one lane of one tile.
+// Writes the codes code_at(row, col) of the tiles from first_tile_row on. A thread has the 16 bytes of one lane of one
+// tile.
 template <class CodeAt>
 __device__ inline void pack_fragments(const Nf4View &weight, int64_t first_tile_row, const CodeAt &code_at) {
     const int64_t tile = block_id() * (block_threads() / warp_size) + warp_id();
