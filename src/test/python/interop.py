@@ -95,6 +95,18 @@ def quantized(name, ids, folder):
             nf4j_logits(name, ids, folder, "--quantize", "nf4"), torch_logits(base(name), ids))
 
 
+def merged(name, ids, folder):
+    """transformers runs a model that nf4j merged with an adapter over an NF4 base."""
+    data = folder / "data.jsonl"
+    data.write_text("".join(json.dumps({"input_ids": row, "labels": row}) + "\n" for row in ids.tolist()))
+    adapter, output = folder / "adapter", folder / "merged"
+    nf4j("finetune", "--model", MODELS / name, "--data", data, "--output", adapter, "--steps", 8, "--lr", "1e-2")
+    nf4j("merge", "--model", MODELS / name, "--adapter", adapter, "--output", output, "--dtype", "f32")
+    model = AutoModelForCausalLM.from_pretrained(output, dtype=torch.float32).eval()
+    compare(f"{name}: merged by nf4j, in transformers", torch_logits(model, ids),
+            nf4j_logits(name, ids, folder, "--adapter", adapter, "--quantize", "nf4"), torch_logits(base(name), ids))
+
+
 def main():
     logging.disable_progress_bar()
     torch.manual_seed(0)
@@ -107,7 +119,8 @@ def main():
                 lambda folder: adapter_of_nf4j(name, ids, folder, "--rslora", "--target-modules", "q_proj,down_proj", "--rank", 4),
                 lambda folder: adapter_of_peft(name, ids, folder),
                 lambda folder: adapter_of_peft(name, ids, folder, use_rslora=True, rank_pattern={"q_proj": 4}, layers_to_transform=[0]),
-                lambda folder: quantized(name, ids, folder)):
+                lambda folder: quantized(name, ids, folder),
+                lambda folder: merged(name, ids, folder)):
             with tempfile.TemporaryDirectory() as folder:
                 check(pathlib.Path(folder))
     print(f"{failures} failures")

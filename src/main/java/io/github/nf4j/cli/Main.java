@@ -16,7 +16,8 @@ import picocli.CommandLine.Spec;
 /// The `nf4j` command. Exit codes: 0 done, 1 failed at work, 2 wrong usage.
 @Command(name = "nf4j", mixinStandardHelpOptions = true, version = "nf4j 0.1.0",
         description = "Fine-tunes Llama-family models with LoRA and QLoRA, and runs them.",
-        subcommands = {FinetuneCommand.class, GenerateCommand.class, EvalCommand.class, LogitsCommand.class, DoctorCommand.class})
+        subcommands = {FinetuneCommand.class, GenerateCommand.class, EvalCommand.class, MergeCommand.class,
+            LogitsCommand.class, DoctorCommand.class})
 public final class Main implements Runnable {
     @Spec
     private CommandSpec spec;

@@ -44,13 +44,18 @@ final class GgufTokenizer {
     static Tokenizer open(Path file) throws IOException {
         try (Arena arena = Arena.ofConfined()) {
             GgufMetadata metadata = Gguf.open(file, arena).metadata();
-            TokenizerJson json = new GgufTokenizer(file, metadata).json();
+            TokenizerJson json = json(file, metadata);
             Set<Integer> eosIds = new LinkedHashSet<>();
             for (String key : List.of("eos_token_id", "eot_token_id")) {
                 id(metadata, key, json).ifPresent(eosIds::add);
             }
             return Tokenizer.of(json, List.copyOf(eosIds), id(metadata, "padding_token_id", json));
         }
+    }
+
+    /// The `tokenizer.json` of a GGUF file.
+    static TokenizerJson json(Path file, GgufMetadata metadata) {
+        return new GgufTokenizer(file, metadata).json();
     }
 
     private static OptionalInt id(GgufMetadata metadata, String key, TokenizerJson json) {

@@ -13,6 +13,7 @@ import io.github.nf4j.io.Safetensors;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -24,6 +25,7 @@ import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /// The commands as a user types them, from option to file, on a tiny model.
@@ -137,17 +139,45 @@ class CommandsTest {
         CommandLineRun.output("logits", "--model", MODELS.resolve(name), "--tokens",
                 MODELS.resolve(name).resolve("expected.safetensors"), "--output", output);
         try (Arena arena = Arena.ofConfined()) {
-            float[] expected = FixtureFile.safetensors("models/" + name + "/expected.safetensors").tensor("logits", arena).toFloatArray();
             var written = Safetensors.open(output, arena).tensor("logits");
             assertEquals(3, written.shape().length);
-            float largest = 0;
-            for (float logit : expected) {
-                largest = Math.max(largest, Math.abs(logit));
-            }
-            for (int i = 0; i < expected.length; i++) {
-                assertEquals(expected[i], written.data().getAtIndex(ValueLayout.JAVA_FLOAT_UNALIGNED, i), 1e-4f * largest);
-            }
+            assertClose(FixtureFile.safetensors("models/" + name + "/expected.safetensors").segment("logits", arena), written.data(), 1e-4);
         }
+    }
+
+    /// Within `tolerance` of the largest expected float.
+    private static void assertClose(MemorySegment expected, MemorySegment actual, double tolerance) {
+        assertEquals(expected.byteSize(), actual.byteSize());
+        double largest = 0;
+        for (long i = 0; i < expected.byteSize() / Float.BYTES; i++) {
+            largest = Math.max(largest, Math.abs(expected.getAtIndex(ValueLayout.JAVA_FLOAT_UNALIGNED, i)));
+        }
+        for (long i = 0; i < expected.byteSize() / Float.BYTES; i++) {
+            assertEquals(expected.getAtIndex(ValueLayout.JAVA_FLOAT_UNALIGNED, i),
+                    actual.getAtIndex(ValueLayout.JAVA_FLOAT_UNALIGNED, i), tolerance * largest);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"llama-tied, nf4", "llama-tied, none", "qwen2, nf4"})
+    void mergedModelComputesWhatModelAndAdapterCompute(String name, String quantize) throws IOException {
+        Path model = MODELS.resolve(name);
+        Path tokens = model.resolve("expected.safetensors");
+        Path adapter = folder.resolve("adapter");
+        CommandLineRun.output("finetune", "--model", model, "--data", data(), "--output", adapter, "--quantize", quantize, "--steps", 8,
+                "--lr", "2e-2", "--rslora");
+        CommandLineRun.output("logits", "--model", model, "--adapter", adapter, "--quantize", quantize, "--tokens", tokens, "--output",
+                folder.resolve("apart.safetensors"));
+        Path merged = folder.resolve("merged");
+        CommandLineRun.output("merge", "--model", model, "--adapter", adapter, "--quantize", quantize, "--dtype", "f32", "--output", merged);
+        CommandLineRun.output("logits", "--model", merged, "--tokens", tokens, "--output", folder.resolve("merged.safetensors"));
+        try (Arena arena = Arena.ofConfined()) {
+            assertClose(Safetensors.open(folder.resolve("apart.safetensors"), arena).tensor("logits").data(),
+                    Safetensors.open(folder.resolve("merged.safetensors"), arena).tensor("logits").data(), 1e-5);
+        }
+        CommandLineRun again = CommandLineRun.of("merge", "--model", model, "--adapter", adapter, "--output", merged);
+        assertEquals(1, again.exitCode());
+        assertTrue(again.err().contains("not empty"), again.err());
     }
 
     @Test
@@ -189,7 +219,7 @@ class CommandsTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "finetune", "generate", "eval", "logits", "doctor"})
+    @ValueSource(strings = {"", "finetune", "generate", "eval", "merge", "logits", "doctor"})
     void everyCommandHasHelp(String command) {
         CommandLineRun run = command.isEmpty() ? CommandLineRun.of("--help") : CommandLineRun.of(command, "--help");
         assertEquals(0, run.exitCode());
