@@ -55,6 +55,11 @@ Backend make_table() {
     table.nf4_dequantize = nf4_dequantize;
     table.nf4_import = nf4_import;
     table.nf4_export = nf4_export;
+    table.nf4_matmul = nf4_matmul;
+    table.nf4_matmul_backward = nf4_matmul_backward;
+    table.dense_matmul = dense_matmul;
+    table.lora_forward = lora_forward;
+    table.lora_backward = lora_backward;
     table.norm_forward = norm_forward;
     table.norm_backward = norm_backward;
     table.rope_table = rope_table;

@@ -18,10 +18,12 @@ decltype(nf4j_nf4_dequantize) nf4_dequantize;
 decltype(nf4j_nf4_import) nf4_import;
 decltype(nf4j_nf4_export) nf4_export;
 
-// products.cu
+// dense.cu
 decltype(nf4j_nf4_matmul) nf4_matmul;
 decltype(nf4j_nf4_matmul_backward) nf4_matmul_backward;
 decltype(nf4j_dense_matmul) dense_matmul;
+
+// lora.cu
 decltype(nf4j_lora_forward) lora_forward;
 decltype(nf4j_lora_backward) lora_backward;
 

@@ -1,0 +1,60 @@
+// Tiles of BF16 elements in shared memory, and F32 numbers as sums of BF16 ones.
+#pragma once
+
+#include "cuda/operand.cuh"
+
+namespace nf4j::cuda {
+
+constexpr int bf16_depth = 64;
+
+enum class Load { rows, columns, nf4_rows, nf4_columns, elements };
+
+__host__ __device__ constexpr bool is_nf4(Load load) {
+    return load == Load::nf4_rows || load == Load::nf4_columns;
+}
+
+__host__ __device__ constexpr bool is_by_columns(Load load) {
+    return load == Load::columns || load == Load::nf4_columns;
+}
+
+template <int M, int N, int WarpsM, int WarpsN>
+struct Tile {
+    static constexpr int m = M;
+    static constexpr int n = N;
+    static constexpr int warp_m = M / WarpsM;
+    static constexpr int warp_n = N / WarpsN;
+    static constexpr int warps_n = WarpsN;
+    static constexpr int threads = WarpsM * WarpsN * warp_size;
+    static constexpr int stages = 3;
+};
+
+// Where element (row, col) of a tile with rows of `pitch` elements stands.
+template <int Pitch>
+__device__ inline int swizzled(int row, int col) {
+    return row * Pitch + ((col / 8 ^ row % 8) * 8) + col % 8;
+}
+
+// How many BF16 products stand for one product of F32, and which parts of the factors the i-th multiplies. Those below
+// 2^-24 of the largest are left out.
+__host__ __device__ constexpr int part_products(int left_parts, int right_parts) {
+    return left_parts * right_parts == 9 ? 6 : left_parts * right_parts;
+}
+
+__device__ inline int left_part(int left_parts, int right_parts, int i) {
+    return left_parts == 1 ? 0 : right_parts == 1 ? i : 0x210100 >> 4 * i & 15;
+}
+
+__device__ inline int right_part(int left_parts, int right_parts, int i) {
+    return right_parts == 1 ? 0 : left_parts == 1 ? i : 0x012010 >> 4 * i & 15;
+}
+
+// Part number `part` of x as a sum of three BF16 numbers.
+__device__ inline bf16 bf16_part(float x, int part) {
+    const bf16 high = round_bf16(x);
+    if (part == 0) return high;
+    x -= widen(high);
+    const bf16 middle = round_bf16(x);
+    return part == 1 ? middle : round_bf16(x - widen(middle));
+}
+
+}  // namespace nf4j::cuda

@@ -1,0 +1,51 @@
+// Elements of an Operand, one by one: what the loads that are no plain copies use.
+#pragma once
+
+#include "cuda/product.h"
+
+namespace nf4j::cuda {
+
+// The element at a row and a column of the operand's matrix, before the mask.
+__device__ inline float unmasked(const Operand &x, int64_t row, int64_t col) {
+    if (x.is_nf4) return x.nf4.at(row, col);
+    const int64_t at = row * x.ld + col;
+    return x.scale *
+           (x.is_bf16 ? widen(static_cast<const bf16 *>(x.data)[at]) : static_cast<const float *>(x.data)[at]);
+}
+
+// Elements (row, col) ... (row, col + 3), those at col_end and behind being 0. col is a multiple of 4, so that they
+// share a counter of the dropout.
+__device__ inline Vector<float, 4> load_quad(const Operand &x, int64_t row, int64_t col, int64_t col_end) {
+    Vector<float, 4> quad;
+#pragma unroll
+    for (int e = 0; e < 4; e++) quad.v[e] = col + e < col_end ? unmasked(x, row, col + e) : 0;
+    if (x.masked) {
+        const KeptQuad kept(x.dropout, row, col);
+#pragma unroll
+        for (int e = 0; e < 4; e++) quad.v[e] = kept[e] ? quad.v[e] : 0;
+    }
+    return quad;
+}
+
+// What dropout multiplies element (i, j) by.
+__device__ inline float dropout_factor(const Dropout &dropout, int64_t i, int64_t j) {
+    return KeptQuad(dropout, i, j)[j] ? dropout.scale : 0;
+}
+
+// The epilogue of both products: the sum of element (i, j).
+__device__ inline void store_result(const Product &p, int64_t i, int64_t j, float sum) {
+    float result = p.alpha * sum;
+    if (p.bias.data) result += p.bias.load(j);
+    const int64_t at = i * p.ldc + j;
+    if (p.c_is_bf16) {
+        auto *c = static_cast<bf16 *>(p.c) + at;
+        if (p.beta != 0) result += p.beta * widen(*c);
+        store_global(c, round_bf16(result));
+    } else {
+        auto *c = static_cast<float *>(p.c) + at;
+        if (p.beta != 0) result += p.beta * *c;
+        store_global(c, result);
+    }
+}
+
+}  // namespace nf4j::cuda

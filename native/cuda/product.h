@@ -1,0 +1,68 @@
+// The matrix product behind every family that multiplies: c = alpha * (left * right, summed over k) + beta * c + bias,
+// where the sums may begin with a second, small product: a LoRA adapter's.
+//
+// F32 runs on FFMA (product_f32.cuh), BF16 on tensor cores (product_bf16.cuh). Each sum is one chain over ascending k,
+// so its bits depend neither on the tile that it falls into nor on the rows beside it.
+#pragma once
+
+#include "cuda/dropout.cuh"
+#include "cuda/nf4_weight.cuh"
+
+namespace nf4j::cuda {
+
+// One factor, seen as [outer, k]: outer are the rows of the left factor, the columns of the right one.
+struct Operand {
+    const void *data = nullptr;  // F32 or BF16, or:
+    Nf4View nf4 = {};
+    bool is_nf4 = false;
+    bool is_bf16 = false;
+    bool k_contiguous = true;  // element (o, k) at row o and column k of the matrix; else at row k and column o
+    int64_t ld = 0;
+    int64_t outer = 0;
+    float scale = 1;      // elements are multiplied by it
+    bool masked = false;  // elements that dropout drops are 0
+    Dropout dropout{0, 0};
+    // On tensor cores an element is the sum of this many BF16 numbers: 1 rounds it, 3 keep all bits of F32.
+    int parts = 1;
+};
+
+struct Segment {
+    Operand left;
+    Operand right;
+    int64_t k = 0;
+};
+
+struct Product {
+    Segment main;
+    Segment adapter;              // comes first; k = 0: none
+    bool masked_adapter = false;  // sums of the adapter are multiplied by this dropout's factors
+    Dropout dropout{0, 0};
+    float alpha = 1;
+    float beta = 0;
+    AnyVector bias = {nullptr, false};
+    void *c = nullptr;
+    bool c_is_bf16 = false;
+    int64_t ldc = 0;
+    int64_t m = 0;
+    int64_t n = 0;
+};
+
+// A matrix as a factor whose outer index is its row (so k runs along the row), or its column.
+Operand rows_of(const nf4j_tensor *matrix);
+Operand columns_of(const nf4j_tensor *matrix);
+// The same of a weight [out, in]: rows for x * W^T, columns for dy * W.
+Operand rows_of(const nf4j_nf4_weight *weight);
+Operand columns_of(const nf4j_nf4_weight *weight);
+Operand rows_of(const nf4j_linear *layer);
+Operand columns_of(const nf4j_linear *layer);
+
+// The factor with all bits of its elements, whatever the type of the activations.
+Operand exactly(Operand operand);
+Operand masked(Operand operand, const Dropout &dropout);
+
+Product product(const Operand &left, const Operand &right, int64_t k, const nf4j_tensor *c);
+
+// `dtype` of the activations decides between F32 and tensor cores.
+int32_t multiply(nf4j_stream *stream, const char *name, const Product &product, int32_t dtype);
+
+}  // namespace nf4j::cuda

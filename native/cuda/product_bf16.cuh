@@ -1,0 +1,155 @@
+// The product of BF16 factors on tensor cores, mma.sync m16n8k16, sums in F32.
+//
+// A block has Tile::m x Tile::n of c; k goes by 64 through Tile::stages buffers that cp.async fills ahead. Both tiles
+// stand in shared memory with their 16-byte chunks exchanged by row (chunk ^ row % 8), so that ldmatrix and the copies
+// meet no bank conflict. How a factor gets there is its Load:
+//
+//   rows         BF16, k along the row: cp.async into [outer][64]
+//   columns      BF16, k down the column: cp.async into [64][outer], read with ldmatrix.trans
+//   nf4_rows     codes by cp.async; each warp decodes one tile of 16x64 weights into [outer][64]
+//   nf4_columns  the same into [64][outer]: dX = dY * W from the very bytes of Y = X * W^T
+//   elements     anything, element by element, F32 split into BF16 parts where all bits count
+//
+// One step, for the tile that landed:  wait; decode; barrier; start the copy of the step after the next; multiply.
+#pragma once
+
+#include "cuda/factor.cuh"
+
+namespace nf4j::cuda {
+
+// The sums of one warp: its part of the tile, as fragments of 16x8.
+template <class T>
+struct WarpSums {
+    static constexpr int rows = T::warp_m / 16;
+    static constexpr int cols = T::warp_n / 8;
+
+    float d[rows][cols][4] = {};
+
+    __device__ static int row0() {
+        return warp_id() / T::warps_n * T::warp_m;
+    }
+    __device__ static int col0() {
+        return warp_id() % T::warps_n * T::warp_n;
+    }
+
+    // += the product of the tiles of one step.
+    template <class Left, class Right>
+    __device__ void add(const Left &left, const Right &right, int64_t step) {
+#pragma unroll
+        for (int k16 = 0; k16 < bf16_depth / 16; k16++) {
+            uint32_t a[rows][4], b[cols / 2][4];
+#pragma unroll
+            for (int i = 0; i < rows; i++) left.left_fragment(a[i], step, row0() + 16 * i, k16);
+#pragma unroll
+            for (int j = 0; j < cols / 2; j++) right.right_fragments(b[j], step, col0() + 16 * j, k16);
+#pragma unroll
+            for (int i = 0; i < rows; i++) {
+#pragma unroll
+                for (int j = 0; j < cols; j++) {
+                    const uint32_t half[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
+                    mma_bf16(d[i][j], a[i], half);
+                }
+            }
+        }
+    }
+
+    // Calls body(row, col, sum) for every element, numbered within the tile.
+    template <class Body>
+    __device__ void for_each(const Body &body) {
+#pragma unroll
+        for (int i = 0; i < rows; i++) {
+#pragma unroll
+            for (int j = 0; j < cols; j++) {
+#pragma unroll
+                for (int e = 0; e < 4; e++) {
+                    body(row0() + 16 * i + lane_id() / 4 + e / 2 * 8, col0() + 8 * j + lane_id() % 4 * 2 + e % 2,
+                         d[i][j][e]);
+                }
+            }
+        }
+    }
+};
+
+// The adapter's product: few steps, of elements that must be converted; one buffer.
+template <class T>
+using AdapterLeft = Factor<Load::elements, T::m, T::threads, 1>;
+template <class T>
+using AdapterRight = Factor<Load::elements, T::n, T::threads, 1>;
+
+template <class T>
+__device__ inline void add_adapter(const Segment &s, int64_t m0, int64_t n0, WarpSums<T> &sums) {
+    SharedArena arena;
+    AdapterLeft<T> left(s.left, m0, s.k, arena);
+    AdapterRight<T> right(s.right, n0, s.k, arena);
+    const int lp = s.left.parts, rp = s.right.parts;
+    const int64_t steps = ceil_div(s.k * part_products(lp, rp), bf16_depth);
+    for (int64_t step = 0; step < steps; step++) {
+        left.issue(step, lp, rp, true);
+        right.issue(step, lp, rp, false);
+        sync_threads();
+        sums.add(left, right, step);
+        sync_threads();
+    }
+}
+
+template <Load left_load, Load right_load, class T>
+struct Bf16Product {
+    using Left = Factor<left_load, T::m, T::threads, T::stages>;
+    using Right = Factor<right_load, T::n, T::threads, T::stages>;
+
+    static constexpr int64_t main_bytes = Left::shared_bytes() + Right::shared_bytes();
+    static constexpr int64_t adapter_bytes = AdapterLeft<T>::shared_bytes() + AdapterRight<T>::shared_bytes();
+    static constexpr int64_t shared_bytes = main_bytes > adapter_bytes ? main_bytes : adapter_bytes;
+
+    __device__ static void run(const Product &p) {
+        const int64_t tiles_m = ceil_div(p.m, T::m);
+        const int64_t m0 = block_id() % tiles_m * T::m, n0 = block_id() / tiles_m * T::n;
+        WarpSums<T> sums;
+        if (p.adapter.k > 0) {
+            add_adapter(p.adapter, m0, n0, sums);
+            if (p.masked_adapter) {
+                sums.for_each(
+                    [&](int row, int col, float &sum) { sum *= dropout_factor(p.dropout, m0 + row, n0 + col); });
+            }
+        }
+        add_main(p.main, m0, n0, sums);
+        sums.for_each([&](int row, int col, float &sum) {
+            if (m0 + row < p.m && n0 + col < p.n) store_result(p, m0 + row, n0 + col, sum);
+        });
+    }
+
+private:
+    __device__ static void add_main(const Segment &s, int64_t m0, int64_t n0, WarpSums<T> &sums) {
+        SharedArena arena;
+        Left left(s.left, m0, s.k, arena);
+        Right right(s.right, n0, s.k, arena);
+        const int lp = s.left.parts, rp = s.right.parts;
+        const int64_t steps = ceil_div(s.k * part_products(lp, rp), bf16_depth);
+        const auto issue = [&](int64_t step) {
+            if (step < steps) {
+                left.issue(step, lp, rp, true);
+                right.issue(step, lp, rp, false);
+            }
+            commit_copies();  // an empty group keeps the count of groups that wait_copies knows
+        };
+        left.begin();
+        right.begin();
+        for (int step = 0; step < T::stages - 1; step++) issue(step);
+        sync_threads();  // the tables of begin()
+        for (int64_t step = 0; step < steps; step++) {
+            wait_copies<T::stages - 2>();
+            right.ready(step);
+            sync_threads();  // the tiles of the step are there, and everybody is past the step before, whose buffer is
+                             // free
+            issue(step + T::stages - 1);
+            sums.add(left, right, step);
+        }
+    }
+};
+
+template <Load left, Load right, class T>
+__global__ void __launch_bounds__(T::threads, 1) product_bf16_kernel(const Product p) {
+    Bf16Product<left, right, T>::run(p);
+}
+
+}  // namespace nf4j::cuda
