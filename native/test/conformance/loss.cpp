@@ -70,28 +70,20 @@ void build(const Loss &c, Problem &p, Random &random) {
     p[a.labels].fill([&](int64_t, int64_t t) {
         return t % c.masked == 1 ? -100 : t == 0 ? c.vocabulary - 1 : integer(random, 0, c.vocabulary - 1);
     });
-    const auto run = [=](const Call &call, nf4j_stream *stream, const nf4j_tensor *dhidden) {
+    const auto run = [=](const Call &call, const nf4j_tensor *dhidden) {
         const nf4j_linear head = a.head.linear(call);
-        return nf4j_loss_linear_cross_entropy(stream, call[a.hidden], &head, call[a.labels], grad_scale, call[a.loss],
-                                              dhidden);
+        return nf4j_loss_linear_cross_entropy(call.stream, call[a.hidden], &head, call[a.labels], grad_scale,
+                                              call[a.loss], dhidden);
     };
-    p.invoke = [=](const Call &call) { return run(call, call.stream, call[a.dhidden]); };
+    p.invoke = [=](const Call &call) { return run(call, call[a.dhidden]); };
     p.model = [=](Problem &q) { model(c, a, grad_scale, q); };
     p.tokens_alone();
     if (c.m == 0) return;
-    p.variants.push_back(
-        {"without the gradient", [=](const Call &call) { return run(call, call.stream, nullptr); }, {a.loss}});
-    const auto in_chunks = [=](const Call &call) {
-        nf4j_stream_options options = {};
-        options.struct_size = sizeof options;
-        options.workspace_bytes = (c.n + 16 * (c.n + c.vocabulary)) * 8;
-        nf4j_stream *stream = nullptr;
-        must(nf4j_stream_create(call.device, &options, &stream), "stream_create");
-        const int32_t status = run(call, stream, call[a.dhidden]);
-        must(nf4j_stream_destroy(stream), "stream_destroy");
-        return status;
-    };
-    p.variants.push_back({"a workspace for 16 tokens", in_chunks, {}});
+    p.variants.push_back({"without the gradient", [=](const Call &call) { return run(call, nullptr); }, {a.loss}});
+    const int64_t for_16_tokens = (c.n + 16 * (c.n + c.vocabulary)) * 8;
+    p.variants.push_back({"a workspace for 16 tokens",
+                          [=, whole = p.invoke](const Call &call) { return call.with_workspace(for_16_tokens, whole); },
+                          {}});
     p.off_by_one_row(a.hidden);
     p.mistakes.push_back({"a missing scale", [=](Problem &q) { q.model = [=](Problem &r) { model(c, a, 1, r); }; }});
     p.mistakes.push_back({"the label beside", [=](Problem &q) {
@@ -126,6 +118,11 @@ void add_loss(Suite &suite) {
             "loss_linear_cross_entropy", what, [c](Problem &p, Random &random) { build(c, p, random); },
             c.m * c.n * c.vocabulary > 400000);
     }
+    const Loss starved = {9, 40, 100, NF4J_F32, {}};
+    suite.add("loss_linear_cross_entropy", "a workspace for no token", [=](Problem &p, Random &random) {
+        build(starved, p, random);
+        p.starved(64);
+    });
 }
 
 }  // namespace conformance

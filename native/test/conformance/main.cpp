@@ -57,6 +57,10 @@ bool parse(int count, char **arguments, Options *options) {
 
 std::vector<Case> select_cases(const Options &options) {
     Suite suite;
+    add_nf4(suite);
+    add_linear(suite);
+    add_dense(suite);
+    add_lora(suite);
     add_norm(suite);
     add_rope(suite);
     add_attention(suite);

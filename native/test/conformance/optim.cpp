@@ -75,7 +75,7 @@ Real state(const Problem &p, const Parameter &a, bool second, int64_t i) {
     if (a.absmax == none) return m.at(0, i);
     const double value = dynamic_values(!second)[static_cast<size_t>(m.at(0, i))];
     const double scale = p.matrices[static_cast<size_t>(a.absmax)].at(0, (second ? a.blocks() : 0) + i / 256);
-    return rounding(value, 0) * Real(scale);
+    return from_table(value) * Real(scale);
 }
 
 // One block of 256 states: its scale is the largest magnitude, and codes are the nearest to what is divided by it.
@@ -89,13 +89,9 @@ void expect_codes(Problem &p, const Parameter &a, bool second, int64_t block, co
     const auto element = [](double x) { return rounded(NF4J_F32, x); };
     p.expect_between(a.absmax, 0, (second ? a.blocks() : 0) + block, element(low), largest, element(high));
     const Real scale = {largest, high - low};
-    const std::vector<double> &values = dynamic_values(!second);
     for (size_t i = 0; i < states.size(); i++) {
         const Real x = largest > 0 ? states[i] / scale : Real(0);
-        const double error = x.error + 2 * f32_unit * std::fabs(x.value);  // the table, and the comparison of distances
-        const auto code = [&](double at) { return static_cast<double>(nearest(values, at)); };
-        p.expect_between(second ? a.v : a.m, 0, block * 256 + static_cast<int64_t>(i), code(x.value - error),
-                         code(x.value), code(x.value + error));
+        p.expect_nearest(second ? a.v : a.m, 0, block * 256 + static_cast<int64_t>(i), dynamic_values(!second), x);
     }
 }
 

@@ -9,6 +9,19 @@ bool Matrix::is_right(size_t index, double element) const {
     return low[index] <= element && element <= high[index];
 }
 
+int32_t Call::with_workspace(int64_t bytes, const Invoke &invoke) const {
+    nf4j_stream_options options = {};
+    options.struct_size = sizeof options;
+    options.workspace_bytes = bytes;
+    Call call = *this;
+    int32_t status = nf4j_stream_create(device, &options, &call.stream);
+    if (status != NF4J_OK) return status;
+    status = invoke(call);
+    const int32_t synchronized = nf4j_stream_synchronize(call.stream);
+    nf4j_stream_destroy(call.stream);
+    return status == NF4J_OK ? synchronized : status;
+}
+
 Call Call::part(int64_t first, int64_t count) const {
     Call part = *this;
     for (size_t i = 0; i < tensors.size(); i++) {
@@ -66,6 +79,27 @@ void Problem::expect_between(int matrix, int64_t i, int64_t j, double low, doubl
     m.error[index] = 0;
     m.low[index] = low;
     m.high[index] = high;
+}
+
+void Problem::expect_nearest(int matrix, int64_t i, int64_t j, const std::vector<double> &values, Real x) {
+    const double error =
+        x.error + from_table(x.value).error + f32_unit * std::fabs(x.value);  // the table, the distance
+    const auto code = [&](double at) { return static_cast<double>(nearest(values, at)); };
+    expect_between(matrix, i, j, code(x.value - error), code(x.value), code(x.value + error));
+}
+
+void Problem::starved(int64_t workspace_bytes) {
+    invoke = [workspace_bytes, whole = invoke](const Call &call) {
+        const int32_t status = call.with_workspace(workspace_bytes, whole);
+        return status == NF4J_OUT_OF_MEMORY ? NF4J_OK : status == NF4J_OK ? NF4J_INTERNAL : status;
+    };
+    model = [](Problem &p) {
+        for (Matrix &m : p.matrices) {
+            if (m.is_output) m.exact = m.error = m.low = m.high = m.values;
+        }
+    };
+    variants.clear();
+    mistakes.clear();
 }
 
 void Problem::tokens_alone() {

@@ -62,6 +62,8 @@ public:
     const nf4j_nf4_weight *weight(int number) const {
         return number == none ? nullptr : &weights[static_cast<size_t>(number)];
     }
+    // The same on a stream of its own, with a workspace of this size.
+    int32_t with_workspace(int64_t bytes, const std::function<int32_t(const Call &)> &invoke) const;
     // The same for `count` of the tokens.
     Call part(int64_t first, int64_t count) const;
     // The same with what is `from` in the place of `to`, after copying its contents there: a call that works in place.
@@ -101,8 +103,13 @@ struct Problem {
 
     // What the model says.
     void expect(int matrix, int64_t i, int64_t j, Real result);
-    void expect_between(int matrix, int64_t i, int64_t j, double low, double exact, double high);  // codes
+    void expect_between(int matrix, int64_t i, int64_t j, double low, double exact, double high);
+    // A code: the number of the value nearest to x.
+    void expect_nearest(int matrix, int64_t i, int64_t j, const std::vector<double> &values, Real x);
 
+    // Makes it a problem of its call on a stream with a workspace that is too small: that is said, and nothing is
+    // written.
+    void starved(int64_t workspace_bytes);
     // The variant that passes the tokens by few at a time: what a token gets does not depend on those beside it.
     void tokens_alone();
     // The mistakes of reading the row, or the column, beside the right one of an input.

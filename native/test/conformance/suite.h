@@ -31,6 +31,10 @@ public:
 
 std::string text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+void add_nf4(Suite &suite);
+void add_linear(Suite &suite);
+void add_dense(Suite &suite);
+void add_lora(Suite &suite);
 void add_norm(Suite &suite);
 void add_rope(Suite &suite);
 void add_attention(Suite &suite);

@@ -69,6 +69,7 @@ namespace {
 // The padding of an odd number of elements is bitsandbytes' code of 0.
 void fill_codes(Nf4 *w, Random &random) {
     for (uint8_t &pair : w->codes) pair = static_cast<uint8_t>(integer(random, 0, 255));
+    w->codes.front() = 0x2d;  // a matrix of one element shall not be 0
     if (w->rows * w->cols % 2) w->codes.back() = static_cast<uint8_t>((w->codes.back() & 0xf0) | 7);
     for (uint8_t &scale : w->absmax8) scale = static_cast<uint8_t>(integer(random, 0, 255));
 }
@@ -93,6 +94,15 @@ Nf4 &Nf4::integers(Random &random) {
     for (float &scale : absmax) scale = static_cast<float>(1 << integer(random, 0, 2));
     for (float &scale : nested_absmax) scale = static_cast<float>(1 << integer(random, 0, 1));
     if (nested) nested_offset = 3;
+    if (blocks() < 2) return *this;
+    // Neighbouring blocks shall not have the same scale by chance.
+    if (nested) {
+        absmax8[1] = static_cast<uint8_t>(absmax8[0] + 1);
+        nested_map[absmax8[0]] = -1;
+        nested_map[absmax8[1]] = 1;
+    } else {
+        absmax[1] = absmax[0] == 4 ? 1 : 4;
+    }
     return *this;
 }
 

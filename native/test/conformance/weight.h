@@ -16,8 +16,11 @@ int64_t integer(Random &random, int64_t low, int64_t high);
 // The 16 values of NF4 (Dettmers et al., "QLoRA", appendix E).
 const std::vector<double> &nf4_values();
 // The 256 values of the 8-bit dynamic data type, ascending (Dettmers et al., "8-bit optimizers via block-wise
-// quantization"), in double: an F32 table is within one rounding of them.
+// quantization"), in double.
 const std::vector<double> &dynamic_values(bool with_sign);
+// An entry of a table that was computed in F32: a power of ten, two points of a grid, their mean and the product are
+// rounded.
+inline Real from_table(double value) { return {value, 4 * f32_unit * std::fabs(value)}; }
 // The number of the value nearest to x.
 int64_t nearest(const std::vector<double> &values, double x);
 
