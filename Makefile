@@ -199,6 +199,23 @@ java: maven native ## build the Java module
 .PHONY: test
 test: maven native test-native ## everything that needs no GPU
 	$(MVN) verify
+	$(MAKE) test-bench
+
+# ---- benchmarks ------------------------------------------------------------------------------------------------------
+
+BENCH_DRIVERS := $(NATIVE)/bench/floors
+
+.PHONY: bench-build
+bench-build: maven native $(BENCH_DRIVERS) ## build the harness bench/nf4j-bench
+	$(MVN) -q -f bench/pom.xml -DskipTests -DskipBenchTests package
+
+.PHONY: bench
+bench: bench-build ## measure the suite smoke in a minute: make bench OUT=result.json
+	bench/nf4j-bench run --suite smoke --budget 60s --out $(or $(OUT),$(BUILD)/bench-$$(date -u +%Y%m%dT%H%M%S).json)
+
+.PHONY: test-bench
+test-bench: maven native $(BENCH_DRIVERS) ## test the harness
+	$(MVN) -f bench/pom.xml -DskipTests verify
 
 .PHONY: demo
 demo: all ## fine-tune a real model with QLoRA on the CPU, and show what it learned
@@ -220,7 +237,7 @@ bindings: ## regenerate the Java bindings from native/include/nf4j.h
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf $(BUILD) target
+	rm -rf $(BUILD) target bench/*/target
 
 .PHONY: help
 help: ## list the targets

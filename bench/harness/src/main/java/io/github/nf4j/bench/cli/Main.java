@@ -1,0 +1,56 @@
+package io.github.nf4j.bench.cli;
+
+import io.github.nf4j.bench.result.ResultFiles.UnreadableException;
+import java.io.PrintWriter;
+import java.nio.file.FileSystemException;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ScopeType;
+import picocli.CommandLine.Spec;
+
+/// The `nf4j-bench` command. Its exit codes are those of [ExitCode].
+@Command(name = "nf4j-bench", mixinStandardHelpOptions = true, version = "nf4j-bench 0.1.0",
+        description = "Measures nf4j, compares results, and tells regressions from noise.",
+        subcommands = {ListCommand.class, FingerprintCommand.class, RunCommand.class})
+public final class Main implements Runnable {
+    @Spec
+    private CommandSpec spec;
+
+    @Option(names = "--stacktrace", scope = ScopeType.INHERIT, description = "On failure, print where in the program it happened.")
+    private boolean stacktrace;
+
+    private Main() {
+    }
+
+    public static void main(String[] arguments) {
+        System.exit(commandLine().execute(arguments));
+    }
+
+    /// The command with its subcommands; [CommandLine#execute] returns the exit code.
+    static CommandLine commandLine() {
+        Main main = new Main();
+        return new CommandLine(main)
+                .setCaseInsensitiveEnumValuesAllowed(true)
+                .setUsageHelpAutoWidth(true)
+                .setExecutionExceptionHandler((e, command, parsed) -> main.failed(e, command.getErr()));
+    }
+
+    @Override
+    public void run() {
+        throw new CommandLine.ParameterException(spec.commandLine(), "Missing command");
+    }
+
+    /// Never 1: a harness that fails has not shown a regression.
+    private int failed(Exception e, PrintWriter err) {
+        if (stacktrace) {
+            e.printStackTrace(err);
+        } else {
+            err.println("nf4j-bench: " + (e instanceof UnreadableException || e instanceof IllegalArgumentException
+                    || e instanceof FileSystemException ? e.getMessage() : e.toString()));
+        }
+        err.flush();
+        return ExitCode.UNUSABLE;
+    }
+}

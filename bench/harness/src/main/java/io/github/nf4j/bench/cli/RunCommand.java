@@ -1,0 +1,122 @@
+package io.github.nf4j.bench.cli;
+
+import io.github.nf4j.Device;
+import io.github.nf4j.bench.cases.BenchCase;
+import io.github.nf4j.bench.result.CaseResult;
+import io.github.nf4j.bench.result.CaseResult.Status;
+import io.github.nf4j.bench.result.Machine;
+import io.github.nf4j.bench.result.ResultFile;
+import io.github.nf4j.bench.result.ResultFile.Code;
+import io.github.nf4j.bench.result.ResultFile.Floors;
+import io.github.nf4j.bench.result.ResultFiles;
+import io.github.nf4j.bench.run.CaseRunner;
+import io.github.nf4j.bench.run.Checkout;
+import io.github.nf4j.bench.run.FloorProbe;
+import io.github.nf4j.bench.run.Host;
+import io.github.nf4j.bench.run.PeerGroup;
+import io.github.nf4j.bench.run.SuiteRun;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/// `nf4j-bench run`.
+@Command(name = "run", mixinStandardHelpOptions = true, description = "Measures a suite and writes a result file.")
+final class RunCommand implements Callable<Integer> {
+    private static final double FLOOR_SECONDS = 0.3;
+
+    @Spec
+    private CommandSpec spec;
+
+    @Mixin
+    private CaseOptions options;
+
+    @Option(names = "--budget", converter = DurationConverter.class, paramLabel = "60s",
+            description = "Begin no case after this time, and measure each for its share: 90s, 5m, 2h. Default: three seconds each.")
+    private Duration budget;
+
+    @Option(names = "--seed", defaultValue = "1", paramLabel = "N", description = "Of inputs and order. Default: ${DEFAULT-VALUE}.")
+    private long seed;
+
+    @Option(names = "--out", required = true, paramLabel = "F.json", description = "The result file; saved after each case.")
+    private Path out;
+
+    @Option(names = "--quick", description = "Measure each case as shortly as possible: to see that all of it works.")
+    private boolean quick;
+
+    @Option(names = "--resume", description = "Measure what --out does not have yet.")
+    private boolean resume;
+
+    @Override
+    public Integer call() throws IOException, InterruptedException {
+        List<BenchCase> cases = options.cases();
+        PrintWriter console = spec.commandLine().getOut();
+        Checkout checkout = Checkout.current();
+        try (Device device = options.openDevice()) {
+            Machine machine = Host.machine(device.info());
+            ResultFile start = resume ? resumed(machine, Host.code(checkout)) : begun(checkout, machine, device.info().threads());
+            if (start.floors() == null) {
+                console.println("No floors: " + checkout.driver("floors") + " is not built; run make bench-build.");
+            }
+            try (CaseRunner runner = new CaseRunner(device, machine, start.floors(), start.run().seed())) {
+                ResultFile result = new SuiteRun(out, start).run(cases, runner, benchCase -> PeerGroup.NONE, budget, quick,
+                        row -> print(console, row));
+                return finish(console, result, cases.size());
+            }
+        }
+    }
+
+    private ResultFile begun(Checkout checkout, Machine machine, int threads) throws IOException, InterruptedException {
+        if (Files.exists(out)) {
+            throw new ParameterException(spec.commandLine(), "--out " + out + " exists; add --resume to go on with it, or remove it");
+        }
+        Floors floors = FloorProbe.measure(checkout, threads, machine.llcMb(), FLOOR_SECONDS);
+        return new ResultFile(ResultFile.SCHEMA, SuiteRun.header(spec.commandLine().getParseResult().originalArgs(), seed,
+                options.suite.toString()), Host.code(checkout), machine, floors, List.of());
+    }
+
+    private ResultFile resumed(Machine machine, Code code) {
+        ResultFile start = ResultFiles.read(out);
+        if (!start.machine().fingerprint().equals(machine.fingerprint()) || !start.code().library().equals(code.library())) {
+            throw new ParameterException(spec.commandLine(), "--resume: " + out + " was measured on " + start.machine().fingerprint()
+                    + " with library " + start.code().library() + "; this is " + machine.fingerprint() + " with " + code.library());
+        }
+        return start;
+    }
+
+    private int finish(PrintWriter console, ResultFile result, int wanted) {
+        long wrong = count(result, Status.VOID);
+        console.printf("%d rows in %s: %d noisy, %d void, %d skipped%n", result.cases().size(), out, count(result, Status.NOISY), wrong,
+                count(result, Status.SKIPPED));
+        if (!result.run().finished()) {
+            console.printf("The budget ended before all %d cases were measured: run again with --resume.%n", wanted);
+        }
+        console.flush();
+        return wrong > 0 ? ExitCode.WRONG : ExitCode.OK;
+    }
+
+    private static long count(ResultFile result, Status status) {
+        return result.cases().stream().filter(row -> row.status() == status).count();
+    }
+
+    private static void print(PrintWriter console, CaseResult row) {
+        String figures = row.isMeasured()
+                ? String.format(Locale.ROOT, "%12.2f us  %8.1f GFLOP/s %7.2f GB/s%s", row.stats().median(), row.rate().gflops(),
+                        row.rate().gbs(), row.rate().ofFloor() == null ? "" : String.format(Locale.ROOT, "  %3.0f %% of %s floor",
+                                100 * row.rate().ofFloor(), row.rate().bound()))
+                : "";
+        String note = row.status() == Status.OK ? "" : "  " + row.status() + ": " + row.note();
+        console.printf("%-90s %s%s%n", row.id(), figures, note);
+        console.flush();
+    }
+}

@@ -1,0 +1,139 @@
+package io.github.nf4j.bench.run;
+
+import io.github.nf4j.DType;
+import io.github.nf4j.Device;
+import io.github.nf4j.DeviceInfo;
+import io.github.nf4j.Nf4jException;
+import io.github.nf4j.Stream;
+import io.github.nf4j.bench.cases.BenchCase;
+import io.github.nf4j.bench.cases.Buffers;
+import io.github.nf4j.bench.cases.Subject;
+import io.github.nf4j.bench.cases.Verifier;
+import io.github.nf4j.bench.result.CaseResult;
+import io.github.nf4j.bench.result.CaseResult.Key;
+import io.github.nf4j.bench.result.CaseResult.Status;
+import io.github.nf4j.bench.result.CaseResult.Timing;
+import io.github.nf4j.bench.result.CaseResult.Verify;
+import io.github.nf4j.bench.result.Machine;
+import io.github.nf4j.bench.result.ResultFile.Floors;
+import io.github.nf4j.bench.stats.Summary;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.OptionalDouble;
+
+/// Prepares, verifies and measures one case: a row with cold caches, and one with warm caches where that makes a difference.
+public final class CaseRunner implements AutoCloseable {
+    private static final double WARM_UP_SHARE = 0.2;
+    private static final double WARM_ROW_SHARE = 0.25;
+    /// Buffers beyond this are not copied: more of them would only take longer to fill.
+    private static final long MOST_ROTATED_BYTES = 1L << 30;
+
+    private final Device device;
+    private final Stream stream;
+    private final DeviceInfo info;
+    private final Machine machine;
+    private final Floors floors;
+    private final long seed;
+
+    /// @param floors null if they are not known
+    public CaseRunner(Device device, Machine machine, Floors floors, long seed) {
+        this.device = device;
+        this.stream = device.newStream();
+        this.info = device.info();
+        this.machine = machine;
+        this.floors = floors;
+        this.seed = seed;
+    }
+
+    public Key key(BenchCase benchCase, String cache) {
+        String backend = info.backend().name().toLowerCase(Locale.ROOT);
+        String isa = backend.equals("cpu") ? machine.isa() : null;
+        return new Key(benchCase.op(), benchCase.shape(), benchCase.dims(), benchCase.dtype().name().toLowerCase(Locale.ROOT), backend,
+                isa, info.threads(), "call", cache);
+    }
+
+    /// @param nanos for the samples of all rows of the case
+    public List<CaseResult> run(BenchCase benchCase, PeerGroup peers, long nanos) throws InterruptedException {
+        // two sources and copies for the reference stand beside the buffers
+        long needed = 4 * benchCase.bytes();
+        if (needed > info.freeMemory() / 2) {
+            return List.of(unmeasured(benchCase, Status.SKIPPED, "needs some " + (needed >> 20) + " MiB of memory, and "
+                    + (info.freeMemory() >> 20) + " MiB are free", null));
+        }
+        int slots = slots(benchCase);
+        try (Buffers buffers = new Buffers(stream, slots, seed)) {
+            Subject subject = benchCase.prepare().apply(buffers);
+            Verify verify = verify(subject, benchCase.dtype());
+            if (!verify.ok()) {
+                return List.of(unmeasured(benchCase, Status.VOID, "the results are wrong", verify));
+            }
+            List<CaseResult> rows = new ArrayList<>();
+            boolean bothRows = slots > 1;
+            rows.add(measure(benchCase, subject, verify, slots, peers, bothRows ? (long) (nanos * (1 - WARM_ROW_SHARE)) : nanos));
+            if (bothRows) {
+                rows.add(measure(benchCase, subject, verify, 1, PeerGroup.NONE, (long) (nanos * WARM_ROW_SHARE)));
+            }
+            return rows;
+        } catch (Nf4jException | UnsupportedOperationException e) {
+            return List.of(unmeasured(benchCase, Status.SKIPPED, e.getMessage(), null));
+        }
+    }
+
+    /// So many sets of buffers that a call finds none of its own in the last-level cache.
+    private int slots(BenchCase benchCase) {
+        long wanted = 2 * (machine.llcMb() << 20) / benchCase.bytes() + 1;
+        long affordable = Math.max(1, Math.min(MOST_ROTATED_BYTES, info.freeMemory() / 4) / benchCase.bytes());
+        return (int) Math.min(wanted, affordable);
+    }
+
+    private Verify verify(Subject subject, DType dtype) {
+        try (Verifier verifier = new Verifier(stream, dtype)) {
+            subject.verify().accept(verifier);
+            stream.synchronize();
+            return verifier.result();
+        }
+    }
+
+    /// @param slots 1 is the warm row of a case that has both, or the only row of one whose buffers exceed the cache by themselves
+    private CaseResult measure(BenchCase benchCase, Subject subject, Verify verify, int slots, PeerGroup peers, long nanos)
+            throws InterruptedException {
+        CallContender ours = new CallContender(subject, stream, slots);
+        int warmup = ours.warmUp((long) (nanos * WARM_UP_SHARE));
+        List<Contender> contenders = new ArrayList<>(List.of(ours));
+        contenders.addAll(peers.contenders());
+        OptionalDouble before = LoadMonitor.megahertz();
+        Interleaver.Outcome outcome = Interleaver.run(contenders, nanos);
+        OptionalDouble after = LoadMonitor.megahertz();
+
+        Interleaver.Track track = outcome.tracks().getFirst();
+        Timing timing = new Timing("nanotime", warmup, ours.callsPerSample(), slots, track.samples(), track.disturbed(),
+                outcome.foreignShare(), before.isPresent() && after.isPresent()
+                        ? new double[] {before.getAsDouble(), after.getAsDouble()} : null);
+        Summary stats = Summary.of(track.samples());
+        boolean small = benchCase.bytes() * slots <= machine.llcMb() << 20;
+        Key key = key(benchCase, small ? "warm" : "cold");
+        String note = outcome.noisy() ? String.format(Locale.ROOT, "others took %.0f %% of the processor's time, and went on when the "
+                + "samples were repeated", 100 * outcome.foreignShare()) : null;
+        return new CaseResult(key.id(), key, repro(key), outcome.noisy() ? Status.NOISY : Status.OK, note, benchCase.work(), verify, timing,
+                stats, FloorProbe.rate(benchCase.work(), floors, benchCase.dtype() == DType.BF16, stats.median()),
+                peers.results(outcome.tracks()));
+    }
+
+    private CaseResult unmeasured(BenchCase benchCase, Status status, String note, Verify verify) {
+        Key key = key(benchCase, "cold");
+        return new CaseResult(key.id(), key, repro(key), status, note, benchCase.work(), verify, null, null, null, List.of());
+    }
+
+    private String repro(Key key) {
+        StringBuilder shape = new StringBuilder("^" + key.shape().replace(".", "\\."));
+        key.dims().forEach((name, size) -> shape.append(',').append(name).append('=').append(size));
+        return "bench/nf4j-bench run --suite full --op '^" + key.op().replace(".", "\\.") + "$' --shape '" + shape + "," + key.dtype()
+                + "$' --backend " + key.backend() + " --threads " + key.threads() + " --seed " + seed + " --out case.json";
+    }
+
+    @Override
+    public void close() {
+        stream.close();
+    }
+}

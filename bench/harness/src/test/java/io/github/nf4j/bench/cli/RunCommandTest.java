@@ -1,0 +1,98 @@
+package io.github.nf4j.bench.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.nf4j.bench.result.CaseResult;
+import io.github.nf4j.bench.result.CaseResult.Status;
+import io.github.nf4j.bench.result.ResultFile;
+import io.github.nf4j.bench.result.ResultFiles;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashSet;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Real runs with budgets of nothing: every case of the suite `smoke` is prepared, verified and timed.
+class RunCommandTest {
+    @TempDir
+    private Path folder;
+
+    @Test
+    void smokeMeasuresEveryOperationOfTheAbiAndAllResultsAreRight() {
+        Path file = folder.resolve("smoke.json");
+        CommandRun run = CommandRun.of("run", "--suite", "smoke", "--budget", "1h", "--quick", "--out", file.toString());
+        assertEquals(0, run.exitCode(), run::toString);
+        ResultFile result = ResultFiles.read(file);
+        assertTrue(result.run().finished());
+        assertTrue(result.floors().copyGbs() > 0 && result.floors().readGbs() > 0);
+        Set<String> families = new HashSet<>();
+        for (CaseResult row : result.cases()) {
+            assertTrue(row.isMeasured() && row.verify().ok() && row.verify().value() <= row.verify().bound(), row::toString);
+            assertTrue(row.rate().floorUs() > 0 && row.stats().median() > 0, row::toString);
+            families.add(row.key().op().substring(0, row.key().op().indexOf('.')));
+        }
+        assertEquals(Set.of("nf4", "dense", "lora", "norm", "rope", "attention", "mlp", "embedding", "loss", "optim", "memory"), families);
+    }
+
+    @Test
+    void anInterruptedRunIsResumedWithoutMeasuringAnythingTwice() {
+        Path file = folder.resolve("part.json");
+        CommandRun first = CommandRun.of("run", "--op", "^memory", "--budget", "1ms", "--quick", "--out", file.toString());
+        assertEquals(0, first.exitCode(), first::toString);
+        ResultFile part = ResultFiles.read(file);
+        assertTrue(!part.run().finished() && part.cases().size() < 6, first::toString);
+        CommandRun second = CommandRun.of("run", "--op", "^memory", "--quick", "--out", file.toString(), "--resume");
+        assertEquals(0, second.exitCode(), second::toString);
+        ResultFile whole = ResultFiles.read(file);
+        assertTrue(whole.run().finished());
+        assertEquals(3, whole.cases().stream().map(row -> row.key().op()).distinct().count());
+        for (CaseResult row : part.cases()) {
+            assertEquals(row.stats(), whole.find(row.id()).orElseThrow().stats());
+        }
+    }
+
+    @Test
+    void anExistingFileIsNotOverwritten() throws Exception {
+        Path file = Files.writeString(folder.resolve("mine.json"), "mine");
+        CommandRun run = CommandRun.of("run", "--op", "memory.copy", "--out", file.toString());
+        assertEquals(2, run.exitCode());
+        assertTrue(run.err().contains("exists"), run::toString);
+        assertEquals("mine", Files.readString(file));
+    }
+
+    @Test
+    void unknownNamesAreRefusedWithTheNearest() {
+        CommandRun operation = CommandRun.of("run", "--op", "nf4.matmull", "--out", "unused.json");
+        assertEquals(2, operation.exitCode());
+        assertTrue(operation.err().contains("the nearest are nf4.matmul"), operation::toString);
+        CommandRun shape = CommandRun.of("list", "--shape", "smolm2-135m.q,");
+        assertEquals(2, shape.exitCode());
+        assertTrue(shape.err().matches("(?s).*the nearest are [^\n]*smollm2-135m\\.q.*"), shape::toString);
+        CommandRun suite = CommandRun.of("list", "--suite", "smoky");
+        assertEquals(2, suite.exitCode());
+        assertTrue(suite.err().contains("smoke"), suite::toString);
+        assertEquals(2, CommandRun.of("list", "--op", "(").exitCode());
+        assertEquals(2, CommandRun.of("run", "--budget", "soon", "--out", "unused.json").exitCode());
+        assertEquals(2, CommandRun.of("run", "--threads", "-1", "--out", "unused.json").exitCode());
+        assertEquals(2, CommandRun.of().exitCode());
+    }
+
+    @Test
+    void aBackendThatIsNotThereIsSaid() {
+        CommandRun run = CommandRun.of("run", "--op", "memory.copy", "--backend", "cuda", "--out", folder.resolve("f.json").toString());
+        assertEquals(2, run.exitCode());
+        assertTrue(run.err().contains("cuda"), run::toString);
+    }
+
+    @Test
+    void theReferenceCanBeMeasuredToo() {
+        Path file = folder.resolve("reference.json");
+        CommandRun run = CommandRun.of("run", "--op", "rope.forward", "--backend", "reference", "--quick", "--out", file.toString());
+        assertEquals(0, run.exitCode(), run::toString);
+        CaseResult row = ResultFiles.read(file).cases().getFirst();
+        assertEquals("reference", row.key().backend());
+        assertTrue(row.status() != Status.VOID && row.verify().value() == 0);
+    }
+}
