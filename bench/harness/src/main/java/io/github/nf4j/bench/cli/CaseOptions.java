@@ -6,6 +6,7 @@ import io.github.nf4j.DeviceOptions;
 import io.github.nf4j.Isa;
 import io.github.nf4j.bench.cases.BenchCase;
 import io.github.nf4j.bench.cases.Catalog;
+import io.github.nf4j.bench.regress.Judge;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Set;
@@ -49,6 +50,10 @@ final class CaseOptions {
             throw usage("--threads is " + threads + "; expected at least 0");
         }
         return Device.open(new DeviceOptions(backend, 0, threads, Isa.AUTO));
+    }
+
+    Judge.Target target(long seed) {
+        return new Judge.Target(backend, threads, suite, seed);
     }
 
     /// @throws ParameterException if nothing matches, with the nearest names

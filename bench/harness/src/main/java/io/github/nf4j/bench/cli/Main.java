@@ -13,7 +13,8 @@ import picocli.CommandLine.Spec;
 /// The `nf4j-bench` command. Its exit codes are those of [ExitCode].
 @Command(name = "nf4j-bench", mixinStandardHelpOptions = true, version = "nf4j-bench 0.1.0",
         description = "Measures nf4j, compares results, and tells regressions from noise.",
-        subcommands = {ListCommand.class, FingerprintCommand.class, RunCommand.class})
+        subcommands = {ListCommand.class, FingerprintCommand.class, RunCommand.class, CompareCommand.class, RegressCommand.class,
+                BaselineCommand.class, ReportCommand.class, SelftestCommand.class})
 public final class Main implements Runnable {
     @Spec
     private CommandSpec spec;

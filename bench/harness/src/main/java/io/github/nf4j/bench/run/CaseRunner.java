@@ -61,7 +61,7 @@ public final class CaseRunner implements AutoCloseable {
             return List.of(unmeasured(benchCase, Status.SKIPPED, "needs some " + (needed >> 20) + " MiB of memory, and "
                     + (info.freeMemory() >> 20) + " MiB are free", null));
         }
-        int slots = slots(benchCase);
+        int slots = slots(benchCase, machine.llcMb(), info.freeMemory());
         try (Buffers buffers = new Buffers(stream, slots, seed)) {
             Subject subject = benchCase.prepare().apply(buffers);
             Verify verify = verify(subject, benchCase.dtype());
@@ -81,9 +81,9 @@ public final class CaseRunner implements AutoCloseable {
     }
 
     /// So many sets of buffers that a call finds none of its own in the last-level cache.
-    private int slots(BenchCase benchCase) {
-        long wanted = 2 * (machine.llcMb() << 20) / benchCase.bytes() + 1;
-        long affordable = Math.max(1, Math.min(MOST_ROTATED_BYTES, info.freeMemory() / 4) / benchCase.bytes());
+    public static int slots(BenchCase benchCase, long cacheMb, long freeMemory) {
+        long wanted = 2 * (cacheMb << 20) / benchCase.bytes() + 1;
+        long affordable = Math.max(1, Math.min(MOST_ROTATED_BYTES, freeMemory / 4) / benchCase.bytes());
         return (int) Math.min(wanted, affordable);
     }
 

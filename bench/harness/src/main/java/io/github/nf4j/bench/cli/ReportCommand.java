@@ -1,0 +1,52 @@
+package io.github.nf4j.bench.cli;
+
+import io.github.nf4j.bench.report.HtmlReport;
+import io.github.nf4j.bench.report.MarkdownReport;
+import io.github.nf4j.bench.result.ResultFile;
+import io.github.nf4j.bench.result.ResultFiles;
+import io.github.nf4j.io.AtomicFile;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.List;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/// `nf4j-bench report`.
+@Command(name = "report", mixinStandardHelpOptions = true,
+        description = "Shows result files: the latest in full, and with several the way there. Nothing is measured.")
+final class ReportCommand implements Callable<Integer> {
+    private static final double THRESHOLD = 0.10;
+
+    @Spec
+    private CommandSpec spec;
+
+    @Parameters(arity = "1..*", paramLabel = "F.json")
+    private List<Path> files;
+
+    @Option(names = "--md", paramLabel = "F.md", description = "Write the table there instead of printing it.")
+    private Path markdown;
+
+    @Option(names = "--html", paramLabel = "F.html", description = "Write a self-contained page with pictures.")
+    private Path html;
+
+    @Override
+    public Integer call() throws IOException {
+        List<ResultFile> runs = files.stream().map(ResultFiles::read).sorted(Comparator.comparing(file -> file.run().startedUtc())).toList();
+        String table = MarkdownReport.of(runs.getLast());
+        if (markdown == null) {
+            spec.commandLine().getOut().println(table);
+            spec.commandLine().getOut().flush();
+        } else {
+            AtomicFile.write(markdown, table);
+        }
+        if (html != null) {
+            AtomicFile.write(html, HtmlReport.of(runs, THRESHOLD));
+        }
+        return ExitCode.OK;
+    }
+}

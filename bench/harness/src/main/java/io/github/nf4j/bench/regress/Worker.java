@@ -1,0 +1,75 @@
+package io.github.nf4j.bench.regress;
+
+import io.github.nf4j.Backend;
+import io.github.nf4j.Device;
+import io.github.nf4j.DeviceOptions;
+import io.github.nf4j.Isa;
+import io.github.nf4j.Stream;
+import io.github.nf4j.bench.cases.BenchCase;
+import io.github.nf4j.bench.cases.Buffers;
+import io.github.nf4j.bench.cases.Catalog;
+import io.github.nf4j.bench.cases.Subject;
+import io.github.nf4j.bench.cases.Verifier;
+import io.github.nf4j.bench.result.CaseResult.Verify;
+import io.github.nf4j.bench.run.CallContender;
+import io.github.nf4j.bench.run.CaseRunner;
+import io.github.nf4j.bench.run.Host;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.stream.Collectors;
+
+/// A process that measures one case of one build, told by its parent line by line:
+///
+/// - `sample N` is answered with N times in microseconds,
+/// - the end of input ends it.
+///
+/// The first line that it writes says `ready NANOS` (of one sample), or `wrong` or `failed` with the reason.
+public final class Worker {
+    private Worker() {
+    }
+
+    /// @param arguments backend, threads, suite, operation, shape, seed, nanoseconds to warm up
+    public static void main(String[] arguments) throws IOException {
+        PrintStream out = new PrintStream(System.out, false, StandardCharsets.UTF_8);
+        try (Device device = Device.open(new DeviceOptions(Backend.valueOf(arguments[0]), 0, Integer.parseInt(arguments[1]), Isa.AUTO));
+                Stream stream = device.newStream()) {
+            BenchCase benchCase = Catalog.cases(Catalog.Suite.valueOf(arguments[2])).stream()
+                    .filter(c -> c.op().equals(arguments[3]) && c.shapeText().equals(arguments[4])).findFirst().orElseThrow();
+            int slots = CaseRunner.slots(benchCase, Host.machine(device.info()).llcMb(), device.info().freeMemory());
+            try (Buffers buffers = new Buffers(stream, slots, Long.parseLong(arguments[5]))) {
+                Subject subject = benchCase.prepare().apply(buffers);
+                try (Verifier verifier = new Verifier(stream, benchCase.dtype())) {
+                    subject.verify().accept(verifier);
+                    Verify verify = verifier.result();
+                    if (!verify.ok()) {
+                        answer(out, "wrong " + verify.metric() + " " + verify.value() + " is above " + verify.bound());
+                        return;
+                    }
+                }
+                CallContender calls = new CallContender(subject, stream, slots);
+                calls.warmUp(Long.parseLong(arguments[6]));
+                answer(out, "ready " + calls.nanosPerSample());
+                serve(calls, out);
+            }
+        } catch (RuntimeException | LinkageError e) {
+            answer(out, "failed " + e.toString().replace('\n', ' '));
+        }
+    }
+
+    private static void serve(CallContender calls, PrintStream out) throws IOException {
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String line = in.readLine(); line != null; line = in.readLine()) {
+            double[] samples = calls.sample(Integer.parseInt(line.substring("sample ".length())));
+            answer(out, Arrays.stream(samples).mapToObj(Double::toString).collect(Collectors.joining(" ")));
+        }
+    }
+
+    private static void answer(PrintStream out, String line) {
+        out.println(line);
+        out.flush();
+    }
+}
