@@ -184,6 +184,8 @@ $(NATIVE)/bench/%: bench/native/%.cpp native/include/nf4j.h | $(LIBRARY)
 bench-native: $(LIBRARY) $(NATIVE)/bench/gemm_bench ## matrix products beside a BLAS: make bench-native BLAS=/path/of/libopenblas.so
 	$(NATIVE)/bench/gemm_bench $(or $(BLAS),-)
 
+include native/test/checks.mk
+
 MVN = JAVA_HOME=$$(bin/find-jdk) mvn -B -ntp
 
 .PHONY: maven

@@ -26,7 +26,8 @@ Format format_of(int32_t dtype) {
 
 // Exponent of the last digit of a number of this size.
 int unit_of(Format format, double value) {
-    return value == 0 ? format.lowest : std::max(std::ilogb(value) + 1 - format.digits, format.lowest);
+    return value == 0 || !std::isfinite(value) ? format.lowest
+                                               : std::max(std::ilogb(value) + 1 - format.digits, format.lowest);
 }
 
 // Bits of a half-precision number: sign, 5 bits of exponent with bias 15, 10 bits of fraction.
