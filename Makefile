@@ -172,9 +172,14 @@ check-isa: $(OBJECTS)
 
 .PHONY: test-native
 test-native: $(LIBRARY) check-isa $(NATIVE_TESTS) $(CONFORMANCE) ## test the native library without Java
-	@native/test/exports.sh $(LIBRARY) native/include/nf4j.h
+	@native/test/abi.sh $(LIBRARY) native/include/nf4j.h $(NATIVE)/test/abi_test | diff -u native/nf4j.abi - || { \
+	    echo "the C ABI is not that of native/nf4j.abi. When that is meant: make abi" >&2; exit 1; }
 	@set -e; for test in $(NATIVE_TESTS); do echo $$test; $$test; done
 	$(CONFORMANCE) --backend all
+
+.PHONY: abi
+abi: $(LIBRARY) $(NATIVE)/test/abi_test ## accept a change of the C ABI; an incompatible one increases NF4J_ABI_VERSION
+	native/test/abi.sh $(LIBRARY) native/include/nf4j.h $(NATIVE)/test/abi_test > native/nf4j.abi
 
 $(NATIVE)/bench/%: bench/native/%.cpp native/include/nf4j.h | $(LIBRARY)
 	@mkdir -p $(@D)

@@ -208,7 +208,11 @@ static void test_errors_of_threads(void) {
     CHECK(strcmp(nf4j_last_error(), "device_open: options is null") == 0, "now %s", nf4j_last_error());
 }
 
-int main(void) {
+int main(int count, char **arguments) {
+    if (count > 1 && strcmp(arguments[1], "--layout") == 0) { /* for abi.sh */
+        fputs(nf4j_abi_layout(), stdout);
+        return 0;
+    }
     test_versions();
     test_layout();
     test_backends();
