@@ -210,7 +210,8 @@ test: maven native test-native ## everything that needs no GPU
 
 # ---- benchmarks ------------------------------------------------------------------------------------------------------
 
-BENCH_DRIVERS := $(NATIVE)/bench/floors
+BENCH_DRIVERS := $(NATIVE)/bench/floors $(NATIVE)/bench/peer
+$(NATIVE)/bench/peer: bench/native/peer_onednn.h
 
 .PHONY: bench-build
 bench-build: maven native $(BENCH_DRIVERS) ## build the harness bench/nf4j-bench
@@ -219,6 +220,15 @@ bench-build: maven native $(BENCH_DRIVERS) ## build the harness bench/nf4j-bench
 .PHONY: bench
 bench: bench-build ## measure the suite smoke in a minute: make bench OUT=result.json
 	bench/nf4j-bench run --suite smoke --budget 60s --out $(or $(OUT),$(BUILD)/bench-$$(date -u +%Y%m%dT%H%M%S).json)
+
+PEERS := $(BUILD)/peers
+$(PEERS)/ready: bench/peers/requirements.txt
+	python3 -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+.PHONY: bench-peers
+bench-peers: $(PEERS)/ready ## fetch the BLAS libraries that nf4j-bench measures beside its own (1.2 GB)
 
 .PHONY: test-bench
 test-bench: maven native $(BENCH_DRIVERS) ## test the harness

@@ -2,6 +2,7 @@ package io.github.nf4j.bench.cases;
 
 import io.github.nf4j.DType;
 import io.github.nf4j.bench.result.CaseResult.Work;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
@@ -14,11 +15,22 @@ import java.util.function.Function;
 /// @param dims   sizes by name
 /// @param bytes  of one set of buffers
 /// @param gemm   the dense product that other libraries would do instead, or null
+/// @param beside  other operations of ours on the same shape, which are measured in turns with it
 /// @param prepare allocates the buffers and fills them
 public record BenchCase(String op, String shape, Map<String, Long> dims, DType dtype, Work work, long bytes, Gemm gemm,
-                        Function<Buffers, Subject> prepare) {
+                        List<BenchCase> beside, Function<Buffers, Subject> prepare) {
     public BenchCase {
         dims = new TreeMap<>(dims);
+    }
+
+    BenchCase(String op, String shape, Map<String, Long> dims, DType dtype, Work work, long bytes, Gemm gemm,
+              Function<Buffers, Subject> prepare) {
+        this(op, shape, dims, dtype, work, bytes, gemm, List.of(), prepare);
+    }
+
+    /// The same, measured in turns with others.
+    BenchCase beside(BenchCase... others) {
+        return new BenchCase(op, shape, dims, dtype, work, bytes, gemm, List.of(others), prepare);
     }
 
     /// What `--shape` is matched with: the shape, and each size as `m=16`.

@@ -70,20 +70,28 @@ public final class Catalog {
         return cases;
     }
 
-    /// Products that are compute-bound, the one-token product, and the cost of an adapter beside its base.
+    /// Products that are compute-bound, the one-token product, and adapted layers beside what they should cost no more than.
     private static List<BenchCase> limits() {
         List<BenchCase> cases = new ArrayList<>();
         for (Model model : List.of(Models.TINYLLAMA_1_1B, Models.LLAMA3_8B)) {
             for (String layer : List.of("q", "gate", "down")) {
-                for (int m : new int[] {1, 256, 1024}) {
-                    addLinears(cases, model, layer, m, DType.F32);
-                    if (m >= 256) {
-                        addLinears(cases, model, layer, m, DType.BF16);
+                int n = model.linears().get(layer)[0];
+                int k = model.linears().get(layer)[1];
+                String shape = model.name() + "." + layer;
+                cases.add(LinearCases.matmul(shape, 1, n, k, DType.F32));
+                for (int m : new int[] {256, 1024}) {
+                    for (DType dtype : TYPES) {
+                        BenchCase forward = LinearCases.matmul(shape, m, n, k, dtype);
+                        cases.add(forward);
+                        cases.add(LinearCases.matmulBackward(shape, m, n, k, dtype));
+                        cases.add(LinearCases.loraForward(shape, m, n, k, dtype, true)
+                                .beside(forward, LinearCases.loraForward(shape, m, n, k, dtype, false)));
+                        cases.add(LinearCases.loraBackward(shape, m, n, k, dtype, true)
+                                .beside(LinearCases.loraBackward(shape, m, n, k, dtype, false)));
                     }
                 }
             }
         }
-        cases.removeIf(c -> c.op().endsWith("quantize") || c.dims().get("m") == 1 && !c.op().equals("nf4.matmul"));
         return cases;
     }
 

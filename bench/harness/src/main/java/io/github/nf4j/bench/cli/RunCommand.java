@@ -2,6 +2,11 @@ package io.github.nf4j.bench.cli;
 
 import io.github.nf4j.Device;
 import io.github.nf4j.bench.cases.BenchCase;
+import io.github.nf4j.bench.cases.Catalog;
+import io.github.nf4j.bench.goals.Goal;
+import io.github.nf4j.bench.peers.PeerLibrary;
+import io.github.nf4j.bench.peers.Peers;
+import io.github.nf4j.bench.report.GoalReport;
 import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.CaseResult.Status;
 import io.github.nf4j.bench.result.Machine;
@@ -13,7 +18,6 @@ import io.github.nf4j.bench.run.CaseRunner;
 import io.github.nf4j.bench.run.Checkout;
 import io.github.nf4j.bench.run.FloorProbe;
 import io.github.nf4j.bench.run.Host;
-import io.github.nf4j.bench.run.PeerGroup;
 import io.github.nf4j.bench.run.SuiteRun;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -22,6 +26,8 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -45,6 +51,10 @@ final class RunCommand implements Callable<Integer> {
             description = "Begin no case after this time, and measure each for its share: 90s, 5m, 2h. Default: three seconds each.")
     private Duration budget;
 
+    @Option(names = "--peers", split = ",", paramLabel = "NAME|all|none",
+            description = "Libraries that products are measured beside: openblas, mkl, onednn, nf4j-c. Default: all, but none in suite smoke.")
+    private List<String> peerNames;
+
     @Option(names = "--seed", defaultValue = "1", paramLabel = "N", description = "Of inputs and order. Default: ${DEFAULT-VALUE}.")
     private long seed;
 
@@ -60,6 +70,7 @@ final class RunCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException, InterruptedException {
         List<BenchCase> cases = options.cases();
+        List<PeerLibrary> libraries = peers();
         PrintWriter console = spec.commandLine().getOut();
         Checkout checkout = Checkout.current();
         try (Device device = options.openDevice()) {
@@ -68,12 +79,33 @@ final class RunCommand implements Callable<Integer> {
             if (start.floors() == null) {
                 console.println("No floors: " + checkout.driver("floors") + " is not built; run make bench-build.");
             }
-            try (CaseRunner runner = new CaseRunner(device, machine, start.floors(), start.run().seed())) {
-                ResultFile result = new SuiteRun(out, start).run(cases, runner, benchCase -> PeerGroup.NONE, budget, quick,
-                        row -> print(console, row));
+            try (CaseRunner runner = new CaseRunner(device, machine, start.floors(), start.run().seed());
+                    Peers beside = new Peers(libraries, checkout, device.info().threads(), machine.llcMb(), device.info().freeMemory())) {
+                ResultFile result = new SuiteRun(out, start).run(cases, runner, beside::of, budget, quick, row -> print(console, row));
                 return finish(console, result, cases.size());
             }
         }
+    }
+
+    private List<PeerLibrary> peers() {
+        List<String> names = peerNames != null ? peerNames : List.of(options.suite == Catalog.Suite.SMOKE ? "none" : "all");
+        Map<String, PeerLibrary> known = new TreeMap<>();
+        for (PeerLibrary library : PeerLibrary.values()) {
+            known.put(library.toString(), library);
+        }
+        if (names.equals(List.of("all"))) {
+            return List.of(PeerLibrary.values());
+        }
+        if (names.equals(List.of("none"))) {
+            return List.of();
+        }
+        for (String name : names) {
+            if (!known.containsKey(name)) {
+                throw new ParameterException(spec.commandLine(), "--peers " + name + ": no such library; "
+                        + CaseOptions.nearest(name, known.keySet()));
+            }
+        }
+        return names.stream().distinct().map(known::get).toList();
     }
 
     private ResultFile begun(Checkout checkout, Machine machine, int threads) throws IOException, InterruptedException {
@@ -94,15 +126,21 @@ final class RunCommand implements Callable<Integer> {
         return start;
     }
 
-    private int finish(PrintWriter console, ResultFile result, int wanted) {
+    private int finish(PrintWriter console, ResultFile result, int wanted) throws IOException {
         long wrong = count(result, Status.VOID);
         console.printf("%d rows in %s: %d noisy, %d void, %d skipped%n", result.cases().size(), out, count(result, Status.NOISY), wrong,
                 count(result, Status.SKIPPED));
         if (!result.run().finished()) {
             console.printf("The budget ended before all %d cases were measured: run again with --resume.%n", wanted);
         }
+        boolean missed = false;
+        if (options.suite == Catalog.Suite.LIMITS) {
+            List<Goal.Outcome> outcomes = Goal.judge(Goal.read(Checkout.current().root().resolve("bench/goals.json")), result.cases());
+            console.print(GoalReport.of(outcomes));
+            missed = !outcomes.stream().allMatch(Goal.Outcome::isMet);
+        }
         console.flush();
-        return wrong > 0 ? ExitCode.WRONG : ExitCode.OK;
+        return wrong > 0 ? ExitCode.WRONG : missed ? ExitCode.SLOW : ExitCode.OK;
     }
 
     private static long count(ResultFile result, Status status) {
@@ -117,6 +155,10 @@ final class RunCommand implements Callable<Integer> {
                 : "";
         String note = row.status() == Status.OK ? "" : "  " + row.status() + ": " + row.note();
         console.printf("%-90s %s%s%n", row.id(), figures, note);
+        for (CaseResult.Peer peer : row.peers()) {
+            console.printf("%92s %s%n", peer.name(), peer.ratio() == null ? peer.note()
+                    : String.format(Locale.ROOT, "%.2f us, our time is %.3f of it", peer.stats().median(), peer.ratio()));
+        }
         console.flush();
     }
 }

@@ -39,7 +39,7 @@ public final class Worker {
                 Stream stream = device.newStream()) {
             BenchCase benchCase = Catalog.cases(Catalog.Suite.valueOf(arguments[2])).stream()
                     .filter(c -> c.op().equals(arguments[3]) && c.shapeText().equals(arguments[4])).findFirst().orElseThrow();
-            int slots = CaseRunner.slots(benchCase, Host.machine(device.info()).llcMb(), device.info().freeMemory());
+            int slots = CaseRunner.slots(benchCase.bytes(), Host.machine(device.info()).llcMb(), device.info().freeMemory());
             try (Buffers buffers = new Buffers(stream, slots, Long.parseLong(arguments[5]))) {
                 Subject subject = benchCase.prepare().apply(buffers);
                 try (Verifier verifier = new Verifier(stream, benchCase.dtype())) {
@@ -50,7 +50,7 @@ public final class Worker {
                         return;
                     }
                 }
-                CallContender calls = new CallContender(subject, stream, slots);
+                CallContender calls = new CallContender(benchCase.op(), subject, stream, slots);
                 calls.warmUp(Long.parseLong(arguments[6]));
                 answer(out, "ready " + calls.nanosPerSample());
                 serve(calls, out);

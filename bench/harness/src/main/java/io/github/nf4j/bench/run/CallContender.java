@@ -12,6 +12,7 @@ public final class CallContender implements Contender {
     private static final long SHORTEST_SAMPLE_NANOS = 100_000;
     private static final int MOST_CALLS = 4096;
 
+    private final String name;
     private final Subject subject;
     private final Stream stream;
     private final int slots;
@@ -21,7 +22,8 @@ public final class CallContender implements Contender {
     private long nanosPerSample;
 
     /// @param slots sets of buffers to rotate through; 1 measures with warm caches
-    public CallContender(Subject subject, Stream stream, int slots) {
+    public CallContender(String name, Subject subject, Stream stream, int slots) {
+        this.name = name;
         this.subject = subject;
         this.stream = stream;
         this.slots = slots;
@@ -53,7 +55,7 @@ public final class CallContender implements Contender {
 
     @Override
     public String name() {
-        return "nf4j";
+        return name;
     }
 
     @Override

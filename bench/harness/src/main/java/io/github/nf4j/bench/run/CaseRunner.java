@@ -61,18 +61,16 @@ public final class CaseRunner implements AutoCloseable {
             return List.of(unmeasured(benchCase, Status.SKIPPED, "needs some " + (needed >> 20) + " MiB of memory, and "
                     + (info.freeMemory() >> 20) + " MiB are free", null));
         }
-        int slots = slots(benchCase, machine.llcMb(), info.freeMemory());
-        try (Buffers buffers = new Buffers(stream, slots, seed)) {
-            Subject subject = benchCase.prepare().apply(buffers);
-            Verify verify = verify(subject, benchCase.dtype());
+        try (Prepared ours = new Prepared(benchCase)) {
+            Verify verify = ours.verify();
             if (!verify.ok()) {
                 return List.of(unmeasured(benchCase, Status.VOID, "the results are wrong", verify));
             }
             List<CaseResult> rows = new ArrayList<>();
-            boolean bothRows = slots > 1;
-            rows.add(measure(benchCase, subject, verify, slots, peers, bothRows ? (long) (nanos * (1 - WARM_ROW_SHARE)) : nanos));
+            boolean bothRows = ours.buffers.slots() > 1;
+            rows.add(measureBesideOthers(benchCase, ours, verify, peers, bothRows ? (long) (nanos * (1 - WARM_ROW_SHARE)) : nanos));
             if (bothRows) {
-                rows.add(measure(benchCase, subject, verify, 1, PeerGroup.NONE, (long) (nanos * WARM_ROW_SHARE)));
+                rows.add(measure(benchCase, ours.contender(1), 1, verify, PeerGroup.NONE, (long) (nanos * WARM_ROW_SHARE)));
             }
             return rows;
         } catch (Nf4jException | UnsupportedOperationException e) {
@@ -80,25 +78,66 @@ public final class CaseRunner implements AutoCloseable {
         }
     }
 
-    /// So many sets of buffers that a call finds none of its own in the last-level cache.
-    public static int slots(BenchCase benchCase, long cacheMb, long freeMemory) {
-        long wanted = 2 * (cacheMb << 20) / benchCase.bytes() + 1;
-        long affordable = Math.max(1, Math.min(MOST_ROTATED_BYTES, freeMemory / 4) / benchCase.bytes());
-        return (int) Math.min(wanted, affordable);
-    }
+    /// A case with its buffers.
+    private final class Prepared implements AutoCloseable {
+        private final BenchCase benchCase;
+        private final Buffers buffers;
+        private final Subject subject;
 
-    private Verify verify(Subject subject, DType dtype) {
-        try (Verifier verifier = new Verifier(stream, dtype)) {
-            subject.verify().accept(verifier);
-            stream.synchronize();
-            return verifier.result();
+        Prepared(BenchCase benchCase) {
+            this.benchCase = benchCase;
+            this.buffers = new Buffers(stream, slots(benchCase.bytes(), machine.llcMb(), info.freeMemory()), seed);
+            this.subject = benchCase.prepare().apply(buffers);
+        }
+
+        Verify verify() {
+            try (Verifier verifier = new Verifier(stream, benchCase.dtype())) {
+                subject.verify().accept(verifier);
+                stream.synchronize();
+                return verifier.result();
+            }
+        }
+
+        /// @param slots 1 is for warm caches, and for buffers that exceed the caches by themselves
+        CallContender contender(int slots) {
+            return new CallContender(benchCase.op(), subject, stream, slots);
+        }
+
+        @Override
+        public void close() {
+            buffers.close();
         }
     }
 
-    /// @param slots 1 is the warm row of a case that has both, or the only row of one whose buffers exceed the cache by themselves
-    private CaseResult measure(BenchCase benchCase, Subject subject, Verify verify, int slots, PeerGroup peers, long nanos)
+    /// So many sets of buffers that a call finds none of its own in the last-level cache.
+    ///
+    /// @param bytes of one set
+    public static int slots(long bytes, long cacheMb, long freeMemory) {
+        long wanted = 2 * (cacheMb << 20) / bytes + 1;
+        long affordable = Math.max(1, Math.min(MOST_ROTATED_BYTES, freeMemory / 4) / bytes);
+        return (int) Math.min(wanted, affordable);
+    }
+
+    private CaseResult measureBesideOthers(BenchCase benchCase, Prepared ours, Verify verify, PeerGroup peers, long nanos)
             throws InterruptedException {
-        CallContender ours = new CallContender(subject, stream, slots);
+        List<Prepared> others = new ArrayList<>();
+        try {
+            List<Contender> contenders = new ArrayList<>(peers.contenders());
+            for (BenchCase other : benchCase.beside()) {
+                others.add(new Prepared(other));
+                CallContender contender = others.getLast().contender(others.getLast().buffers.slots());
+                contender.warmUp((long) (nanos * WARM_UP_SHARE));
+                contenders.add(contender);
+            }
+            return measure(benchCase, ours.contender(ours.buffers.slots()), ours.buffers.slots(), verify,
+                    new PeerGroup(contenders, peers.missing()), nanos);
+        } finally {
+            others.forEach(Prepared::close);
+        }
+    }
+
+    private CaseResult measure(BenchCase benchCase, CallContender ours, int slots, Verify verify, PeerGroup peers, long nanos)
+            throws InterruptedException {
         int warmup = ours.warmUp((long) (nanos * WARM_UP_SHARE));
         List<Contender> contenders = new ArrayList<>(List.of(ours));
         contenders.addAll(peers.contenders());

@@ -73,10 +73,21 @@ class RunCommandTest {
         CommandRun suite = CommandRun.of("list", "--suite", "smoky");
         assertEquals(2, suite.exitCode());
         assertTrue(suite.err().contains("smoke"), suite::toString);
+        CommandRun peer = CommandRun.of("run", "--peers", "openblast", "--out", "unused.json");
+        assertEquals(2, peer.exitCode());
+        assertTrue(peer.err().contains("the nearest are openblas"), peer::toString);
         assertEquals(2, CommandRun.of("list", "--op", "(").exitCode());
         assertEquals(2, CommandRun.of("run", "--budget", "soon", "--out", "unused.json").exitCode());
         assertEquals(2, CommandRun.of("run", "--threads", "-1", "--out", "unused.json").exitCode());
         assertEquals(2, CommandRun.of().exitCode());
+    }
+
+    @Test
+    void theSuiteLimitsEndsWithItsGoalsAndFailsWhileOneIsMissed() {
+        CommandRun run = CommandRun.of("run", "--suite", "limits", "--op", "^nf4.matmul$", "--shape", "tinyllama.*q,.*m=1,", "--peers", "nf4j-c",
+                "--quick", "--out", folder.resolve("limits.json").toString());
+        assertEquals(1, run.exitCode(), run::toString);
+        assertTrue(run.out().contains("not measured: no peer was asked for") && run.out().endsWith("\n0 of 1 goals met\n"), run::toString);
     }
 
     @Test
