@@ -60,6 +60,7 @@ Backend make_table() {
     table.dense_matmul = dense_matmul;
     table.lora_forward = lora_forward;
     table.lora_backward = lora_backward;
+    table.loss_linear_cross_entropy = loss_linear_cross_entropy;
     table.norm_forward = norm_forward;
     table.norm_backward = norm_backward;
     table.rope_table = rope_table;

@@ -34,19 +34,25 @@ __device__ inline int swizzled(int row, int col) {
     return row * Pitch + ((col / 8 ^ row % 8) * 8) + col % 8;
 }
 
-// How many BF16 products stand for one product of F32, and which parts of the factors the i-th multiplies. Those below
-// 2^-24 of the largest are left out.
-__host__ __device__ constexpr int part_products(int left_parts, int right_parts) {
-    return left_parts * right_parts == 9 ? 6 : left_parts * right_parts;
-}
+// A product of factors that count with all bits of F32 is a sum of products of their BF16 parts: k runs through `count` of them,
+// `stride` apart. Products below 2^-24 of the largest are left out.
+struct Parts {
+    int64_t k;
+    int64_t stride;
+    int count;
+    uint32_t left;  // digit i: which part of the left factor product i takes
+    uint32_t right;
 
-__device__ inline int left_part(int left_parts, int right_parts, int i) {
-    return left_parts == 1 ? 0 : right_parts == 1 ? i : 0x210100 >> 4 * i & 15;
-}
+    // packed: strides of 4, for factors that are loaded by elements; else of whole steps.
+    __device__ Parts(int left_parts, int right_parts, int64_t k_, bool packed)
+        : k(k_),
+          stride(packed ? ceil_div(k_, 4) * 4 : ceil_div(k_, bf16_depth) * bf16_depth),
+          count(left_parts * right_parts == 9 ? 6 : left_parts * right_parts),
+          left(left_parts == 1 ? 0 : right_parts == 1 ? 0x210 : 0x210100),
+          right(right_parts == 1 ? 0 : left_parts == 1 ? 0x210 : 0x012010) {}
 
-__device__ inline int right_part(int left_parts, int right_parts, int i) {
-    return right_parts == 1 ? 0 : left_parts == 1 ? i : 0x012010 >> 4 * i & 15;
-}
+    __device__ int64_t steps() const { return ceil_div(count * stride, bf16_depth); }
+};
 
 // Part number `part` of x as a sum of three BF16 numbers.
 __device__ inline bf16 bf16_part(float x, int part) {

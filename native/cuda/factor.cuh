@@ -22,10 +22,11 @@ public:
                SharedArena::bytes_of(table_entries * 4);
     }
 
-    __device__ Factor(const Operand &x, int64_t outer0, int64_t k, SharedArena &arena)
+    __device__ Factor(const Operand &x, int64_t outer0, const Parts &parts, uint32_t part_digits, SharedArena &arena)
         : x_(x),
           outer0_(outer0),
-          k_(k),
+          parts_(parts),
+          part_digits_(part_digits),
           tiles_(arena.take<bf16>(tiles * elements)),
           codes_(arena.take<uint32_t>(is_nf4(load) ? Stages * code_words : 0)),
           table_(arena.take<float>(table_entries)) {
@@ -40,15 +41,15 @@ public:
         }
     }
 
-    // Starts the load of a step, the parts of whose elements are for elements alone.
-    __device__ void issue(int64_t step, int left_parts, int right_parts, bool is_left) {
+    // Starts the load of a step.
+    __device__ void issue(int64_t step) {
         const int stage = static_cast<int>(step % Stages);
         if constexpr (load == Load::rows) {
-            copy_rows(step * bf16_depth, stage * elements);
+            copy_rows(step_of_k(step) * bf16_depth, stage * elements);
         } else if constexpr (load == Load::columns) {
-            copy_columns(step * bf16_depth, stage * elements);
+            copy_columns(step_of_k(step) * bf16_depth, stage * elements);
         } else if constexpr (load == Load::elements) {
-            convert(step * bf16_depth, stage * elements, left_parts, right_parts, is_left);
+            convert(step * bf16_depth, stage * elements);
         } else {
             copy_codes(step, stage * code_words);
         }
@@ -85,12 +86,18 @@ private:
         int col;
     };
 
-    __device__ WeightTile weight_tile(int64_t step) const {
+    __device__ WeightTile weight_tile(int64_t absolute_step) const {
+        const int64_t step = step_of_k(absolute_step);
         const int w = warp_id();
         if constexpr (load == Load::nf4_rows) return {outer0_ / nf4_tile_rows + w, step, w * nf4_tile_rows, 0};
         constexpr int tiles_k = bf16_depth / nf4_tile_rows;
         return {step * tiles_k + w % tiles_k, outer0_ / nf4_tile_cols + w / tiles_k, w % tiles_k * nf4_tile_rows,
                 w / tiles_k * nf4_tile_cols};
+    }
+
+    // The step of one of several part products that all have the same elements.
+    __device__ int64_t step_of_k(int64_t step) const {
+        return parts_.count == 1 ? step : step % (parts_.stride / bf16_depth);
     }
 
     __device__ SharedAddress address(int64_t step, int row, int col) const {
@@ -102,7 +109,7 @@ private:
 #pragma unroll
         for (int i = thread_id(); i < Outer * chunks; i += Threads) {
             copy_chunk(to + swizzled<pitch>(i / chunks, i % chunks * 8), outer0_ + i / chunks, x_.outer,
-                       k0 + i % chunks * 8, k_);
+                       k0 + i % chunks * 8, parts_.k);
         }
     }
 
@@ -110,7 +117,7 @@ private:
         constexpr int chunks = Outer / 8;
 #pragma unroll
         for (int i = thread_id(); i < bf16_depth * chunks; i += Threads) {
-            copy_chunk(to + swizzled<pitch>(i / chunks, i % chunks * 8), k0 + i / chunks, k_, outer0_ + i % chunks * 8,
+            copy_chunk(to + swizzled<pitch>(i / chunks, i % chunks * 8), k0 + i / chunks, parts_.k, outer0_ + i % chunks * 8,
                        x_.outer);
         }
     }
@@ -170,36 +177,31 @@ private:
         return row < x_.nf4.rows && col < x_.nf4.cols ? x_.nf4.scale(row, col) : 0;
     }
 
-    // Elements with k going through the parts, too: part product i has k from i * k_ on.
-    __device__ void convert(int64_t k0, int to, int left_parts, int right_parts, bool is_left) const {
-        const int64_t k_end = k_ * part_products(left_parts, right_parts);
+    // Four elements at a time along the rows of memory; k0 counts through the parts.
+    __device__ void convert(int64_t k0, int to) const {
         for (int i = thread_id(); i < elements / 4; i += Threads) {
             const int outer = x_.k_contiguous ? i / (bf16_depth / 4) : i % (Outer / 4) * 4;
-            const int k = x_.k_contiguous ? i % (bf16_depth / 4) * 4 : i / (Outer / 4);
+            const int inner = x_.k_contiguous ? i % (bf16_depth / 4) * 4 : i / (Outer / 4);
+            const int64_t o = outer0_ + outer;
+            const auto product = static_cast<int>((k0 + inner) / parts_.stride);
+            const int64_t k = k0 + inner - product * parts_.stride;
+            Vector<float, 4> quad = {};
+            if (product < parts_.count && k < parts_.k && o < x_.outer) {
+                quad = x_.k_contiguous ? load_quad(x_, o, k, parts_.k) : load_quad(x_, k, o, x_.outer);
+            }
+            const int part = static_cast<int>(part_digits_ >> (4 * product) & 15);
 #pragma unroll
             for (int e = 0; e < 4; e++) {
-                const int o = x_.k_contiguous ? outer : outer + e, kk = x_.k_contiguous ? k + e : k;
-                bf16 value = {0};
-                if (k0 + kk < k_end && outer0_ + o < x_.outer) {
-                    const auto part_product = static_cast<int>((k0 + kk) / k_);
-                    const int part = is_left ? left_part(left_parts, right_parts, part_product)
-                                             : right_part(left_parts, right_parts, part_product);
-                    value = bf16_part(element(outer0_ + o, k0 + kk - part_product * k_), part);
-                }
-                tiles_.store(to + swizzled<pitch>(o, kk), value);
+                const int row = x_.k_contiguous ? outer : outer + e, col = x_.k_contiguous ? inner + e : inner;
+                tiles_.store(to + swizzled<pitch>(row, col), bf16_part(quad.v[e], part));
             }
         }
     }
 
-    __device__ float element(int64_t outer, int64_t k) const {
-        const int64_t row = x_.k_contiguous ? outer : k, col = x_.k_contiguous ? k : outer;
-        if (x_.masked && !KeptQuad(x_.dropout, row, col)[col]) return 0;
-        return unmasked(x_, row, col);
-    }
-
     const Operand &x_;
     int64_t outer0_;
-    int64_t k_;
+    const Parts &parts_;
+    uint32_t part_digits_;
     Shared<bf16> tiles_;
     Shared<uint32_t> codes_;
     Shared<float> table_;

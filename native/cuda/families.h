@@ -27,6 +27,9 @@ decltype(nf4j_dense_matmul) dense_matmul;
 decltype(nf4j_lora_forward) lora_forward;
 decltype(nf4j_lora_backward) lora_backward;
 
+// loss.cu
+decltype(nf4j_loss_linear_cross_entropy) loss_linear_cross_entropy;
+
 // norm.cu
 decltype(nf4j_norm_forward) norm_forward;
 decltype(nf4j_norm_backward) norm_backward;

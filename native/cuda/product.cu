@@ -95,7 +95,7 @@ bool can_be_copied(const Operand &x) {
 
 int32_t multiply_bf16(nf4j_stream *stream, const char *name, const Product &p) {
     const Operand &left = p.main.left, &right = p.main.right;
-    const bool copied = can_be_copied(left) && left.k_contiguous && right.parts == 1;
+    const bool copied = can_be_copied(left) && left.k_contiguous && left.parts == 1 && right.parts == 1;
     if (right.is_nf4 && right.k_contiguous) {
         return copied ? launch_bf16<Load::rows, Load::nf4_rows>(stream, name, p)
                       : launch_bf16<Load::elements, Load::nf4_rows, SmallTile>(stream, name, p);

@@ -79,13 +79,13 @@ using AdapterRight = Factor<Load::elements, T::n, T::threads, 1>;
 template <class T>
 __device__ inline void add_adapter(const Segment &s, int64_t m0, int64_t n0, WarpSums<T> &sums) {
     SharedArena arena;
-    AdapterLeft<T> left(s.left, m0, s.k, arena);
-    AdapterRight<T> right(s.right, n0, s.k, arena);
-    const int lp = s.left.parts, rp = s.right.parts;
-    const int64_t steps = ceil_div(s.k * part_products(lp, rp), bf16_depth);
+    const Parts parts(s.left.parts, s.right.parts, s.k, true);
+    AdapterLeft<T> left(s.left, m0, parts, parts.left, arena);
+    AdapterRight<T> right(s.right, n0, parts, parts.right, arena);
+    const int64_t steps = parts.steps();
     for (int64_t step = 0; step < steps; step++) {
-        left.issue(step, lp, rp, true);
-        right.issue(step, lp, rp, false);
+        left.issue(step);
+        right.issue(step);
         sync_threads();
         sums.add(left, right, step);
         sync_threads();
@@ -121,14 +121,15 @@ struct Bf16Product {
 private:
     __device__ static void add_main(const Segment &s, int64_t m0, int64_t n0, WarpSums<T> &sums) {
         SharedArena arena;
-        Left left(s.left, m0, s.k, arena);
-        Right right(s.right, n0, s.k, arena);
-        const int lp = s.left.parts, rp = s.right.parts;
-        const int64_t steps = ceil_div(s.k * part_products(lp, rp), bf16_depth);
+        constexpr bool packed = left_load == Load::elements && right_load == Load::elements;
+        const Parts parts(s.left.parts, s.right.parts, s.k, packed);
+        Left left(s.left, m0, parts, parts.left, arena);
+        Right right(s.right, n0, parts, parts.right, arena);
+        const int64_t steps = parts.steps();
         const auto issue = [&](int64_t step) {
             if (step < steps) {
-                left.issue(step, lp, rp, true);
-                right.issue(step, lp, rp, false);
+                left.issue(step);
+                right.issue(step);
             }
             commit_copies();  // an empty group keeps the count of groups that wait_copies knows
         };
