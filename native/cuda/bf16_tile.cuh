@@ -34,8 +34,8 @@ __device__ inline int swizzled(int row, int col) {
     return row * Pitch + ((col / 8 ^ row % 8) * 8) + col % 8;
 }
 
-// A product of factors that count with all bits of F32 is a sum of products of their BF16 parts: k runs through `count` of them,
-// `stride` apart. Products below 2^-24 of the largest are left out.
+// A product of factors that count with all bits of F32 is a sum of products of their BF16 parts: k runs through `count`
+// of them, `stride` apart. Products below 2^-24 of the largest are left out.
 struct Parts {
     int64_t k;
     int64_t stride;
@@ -48,10 +48,17 @@ struct Parts {
         : k(k_),
           stride(packed ? ceil_div(k_, 4) * 4 : ceil_div(k_, bf16_depth) * bf16_depth),
           count(left_parts * right_parts == 9 ? 6 : left_parts * right_parts),
-          left(left_parts == 1 ? 0 : right_parts == 1 ? 0x210 : 0x210100),
-          right(right_parts == 1 ? 0 : left_parts == 1 ? 0x210 : 0x012010) {}
+          left(left_parts == 1    ? 0
+               : right_parts == 1 ? 0x210
+                                  : 0x210100),
+          right(right_parts == 1  ? 0
+                : left_parts == 1 ? 0x210
+                                  : 0x012010) {
+    }
 
-    __device__ int64_t steps() const { return ceil_div(count * stride, bf16_depth); }
+    __device__ int64_t steps() const {
+        return ceil_div(count * stride, bf16_depth);
+    }
 };
 
 // Part number `part` of x as a sum of three BF16 numbers.

@@ -117,8 +117,8 @@ private:
         constexpr int chunks = Outer / 8;
 #pragma unroll
         for (int i = thread_id(); i < bf16_depth * chunks; i += Threads) {
-            copy_chunk(to + swizzled<pitch>(i / chunks, i % chunks * 8), k0 + i / chunks, parts_.k, outer0_ + i % chunks * 8,
-                       x_.outer);
+            copy_chunk(to + swizzled<pitch>(i / chunks, i % chunks * 8), k0 + i / chunks, parts_.k,
+                       outer0_ + i % chunks * 8, x_.outer);
         }
     }
 

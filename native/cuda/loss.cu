@@ -1,5 +1,5 @@
-// Cross-entropy of a linear head by chunks of tokens whose logits fit the workspace. Labels are in device memory, so masked tokens
-// are multiplied like the others, and their gradient's row of zeros makes them cost nothing.
+// Cross-entropy of a linear head by chunks of tokens whose logits fit the workspace. Labels are in device memory, so
+// masked tokens are multiplied like the others, and their gradient's row of zeros makes them cost nothing.
 #include "cuda/loss.cuh"
 
 #include "cuda/device.h"
@@ -22,8 +22,9 @@ nf4j_tensor rows(const nf4j_tensor *x, int64_t first, int64_t count) {
 
 }  // namespace
 
-int32_t loss_linear_cross_entropy(nf4j_stream *stream, const nf4j_tensor *hidden, const nf4j_linear *head, const nf4j_tensor *labels,
-                                  float grad_scale, const nf4j_tensor *loss, const nf4j_tensor *dhidden) {
+int32_t loss_linear_cross_entropy(nf4j_stream *stream, const nf4j_tensor *hidden, const nf4j_linear *head,
+                                  const nf4j_tensor *labels, float grad_scale, const nf4j_tensor *loss,
+                                  const nf4j_tensor *dhidden) {
     const int64_t vocabulary = head->dense ? head->dense->rows : head->nf4->rows;
     const int64_t ld = ceil_div(vocabulary, 16) * 16;
     void *memory = workspace(stream, "loss_linear_cross_entropy", ld * 4);
@@ -38,8 +39,8 @@ int32_t loss_linear_cross_entropy(nf4j_stream *stream, const nf4j_tensor *hidden
         int32_t status = multiply(stream, "loss_logits", p, hidden->dtype);
         if (status != NF4J_OK) return status;
         status = launch(stream, "softmax_gradient", count, loss_threads, loss_shared_bytes, softmax_gradient_kernel,
-                        matrix_of<float>(&logits), vocabulary, static_cast<const int32_t *>(labels->data) + first, grad_scale,
-                        static_cast<float *>(loss->data) + first);
+                        matrix_of<float>(&logits), vocabulary, static_cast<const int32_t *>(labels->data) + first,
+                        grad_scale, static_cast<float *>(loss->data) + first);
         if (status != NF4J_OK) return status;
         if (!dhidden) continue;
         const nf4j_tensor gradient = rows(dhidden, first, count);

@@ -57,8 +57,8 @@ void copy_bytes(nf4j_stream *stream, void *from, void *to, int64_t bytes) {
 // A matrix in device memory: band, rows with gaps, band.
 class DeviceMatrix {
 public:
-    DeviceMatrix(const Problem &problem, size_t index, const Session &session)
-        : matrix_(problem.matrices[index]), device_(session.device) {
+    DeviceMatrix(const Problem &problem, size_t index, nf4j_device *device, nf4j_stream *stream)
+        : matrix_(problem.matrices[index]), device_(device) {
         const int64_t size = size_of(matrix_.dtype), ld = matrix_.cols + matrix_.gap;
         // Some matrices begin at a cache line, others one or two elements behind it.
         begin_ = band + static_cast<int64_t>(index % 3) * size;
@@ -68,7 +68,7 @@ public:
             for (int64_t j = 0; j < matrix_.cols; j++) encode(matrix_.dtype, matrix_.at(i, j), element(host_, i, j));
         }
         must(nf4j_memory_alloc(device_, static_cast<int64_t>(host_.size()), &data_), "memory_alloc");
-        copy(session.streams[0], host_.data(), data_);
+        copy(stream, host_.data(), data_);
         tensor = {static_cast<char *>(data_) + begin_, matrix_.rows, matrix_.cols, ld, matrix_.dtype, 0};
     }
     ~DeviceMatrix() { nf4j_memory_free(device_, data_); }
@@ -109,7 +109,7 @@ private:
 // A weight in a device's layout, with a band behind it.
 class DeviceWeight {
 public:
-    DeviceWeight(const Nf4 &w, const Session &session) : device_(session.device) {
+    DeviceWeight(const Nf4 &w, nf4j_device *device, nf4j_stream *stream) : device_(device) {
         weight.struct_size = sizeof weight;
         weight.double_quant = w.nested;
         weight.rows = w.rows;
@@ -118,11 +118,11 @@ public:
         must(nf4j_nf4_weight_bytes(device_, w.rows, w.cols, w.block_size, w.nested, &weight.bytes), "nf4_weight_bytes");
         must(nf4j_memory_alloc(device_, weight.bytes + band, &weight.data), "memory_alloc");
         std::vector<char> untouched(static_cast<size_t>(weight.bytes + band), input_guard);
-        copy_bytes(session.streams[0], untouched.data(), weight.data, weight.bytes + band);
+        copy_bytes(stream, untouched.data(), weight.data, weight.bytes + band);
         Nf4 copy = w;  // states are not const
         const nf4j_nf4_state state = copy.state();
-        must(nf4j_nf4_import(session.streams[0], &state, &weight), "nf4_import");
-        before_ = bytes(session.streams[0]);
+        must(nf4j_nf4_import(stream, &state, &weight), "nf4_import");
+        before_ = bytes(stream);
     }
     ~DeviceWeight() { nf4j_memory_free(device_, weight.data); }
     DeviceWeight(const DeviceWeight &) = delete;
@@ -183,12 +183,12 @@ Outcome run(const Problem &problem, const Invoke &invoke, const Session &session
     std::vector<std::unique_ptr<DeviceWeight>> weights;
     Call call = {session.device, session.streams[stream], {}, {}, {}};
     for (size_t i = 0; i < problem.matrices.size(); i++) {
-        matrices.push_back(std::make_unique<DeviceMatrix>(problem, i, session));
+        matrices.push_back(std::make_unique<DeviceMatrix>(problem, i, call.device, call.stream));
         call.tensors.push_back(matrices.back()->tensor);
         call.tokens.push_back(problem.matrices[i].tokens);
     }
     for (const Nf4 &w : problem.weights) {
-        weights.push_back(std::make_unique<DeviceWeight>(w, session));
+        weights.push_back(std::make_unique<DeviceWeight>(w, call.device, call.stream));
         call.weights.push_back(weights.back()->weight);
     }
     outcome.status = invoke(call);
