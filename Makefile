@@ -170,11 +170,21 @@ check-isa: $(OBJECTS)
 	    if [ -n "$$shared" ]; then echo "$$isa shares with other objects:"; echo "$$shared"; exit 1; fi; \
 	done
 
+# Out of memory at every allocation. The interposer stands before libc, so it is linked first.
+FAULTS := $(NATIVE)/test/faults_test
+
+$(NATIVE)/test/libinterpose.so: native/test/faults/interpose.c native/test/faults/interpose.h
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O1 -g -fPIC -shared $(WARNINGS) $< -o $@ -ldl -pthread
+
+$(FAULTS): native/test/faults/faults_test.cpp $(NATIVE)/test/libinterpose.so native/include/nf4j.h | $(LIBRARY)
+	$(CXX) -std=c++17 -O1 -g $(WARNINGS) $< -o $@ -L$(@D) -linterpose $(TEST_LINK) -Wl,-rpath,'$$ORIGIN'
+
 .PHONY: test-native
-test-native: $(LIBRARY) check-isa $(NATIVE_TESTS) $(CONFORMANCE) ## test the native library without Java
+test-native: $(LIBRARY) check-isa $(NATIVE_TESTS) $(FAULTS) $(CONFORMANCE) ## test the native library without Java
 	@native/test/abi.sh $(LIBRARY) native/include/nf4j.h $(NATIVE)/test/abi_test | diff -u native/nf4j.abi - || { \
 	    echo "the C ABI is not that of native/nf4j.abi. When that is meant: make abi" >&2; exit 1; }
-	@set -e; for test in $(NATIVE_TESTS); do echo $$test; $$test; done
+	@set -e; for test in $(NATIVE_TESTS) $(FAULTS); do echo $$test; $$test; done
 	$(CONFORMANCE) --backend all
 
 .PHONY: abi
@@ -204,7 +214,7 @@ java: maven native ## build the Java module
 	$(MVN) -q -DskipTests package
 
 .PHONY: test
-test: maven native test-native ## everything that needs no GPU
+test: maven native test-native mutants-sample ## everything that needs no GPU
 	$(MVN) verify
 	$(MAKE) test-bench
 
@@ -233,6 +243,15 @@ bench-peers: $(PEERS)/ready ## fetch the BLAS libraries that nf4j-bench measures
 .PHONY: test-bench
 test-bench: maven native $(BENCH_DRIVERS) ## test the harness
 	$(MVN) -f bench/pom.xml -DskipTests verify
+
+.PHONY: mutants
+mutants: maven native ## apply deliberate bugs one at a time, and see the tests notice each
+	python3 src/test/mutants/run.py
+
+# Ten of them, others for each commit. Whoever only builds and tests needs no Python.
+.PHONY: mutants-sample
+mutants-sample: maven native
+	@if command -v python3 >/dev/null; then python3 src/test/mutants/run.py --sample 10; else echo "skipped mutants: no python3"; fi
 
 .PHONY: demo
 demo: all ## fine-tune a real model with QLoRA on the CPU, and show what it learned

@@ -1,21 +1,21 @@
 #include "core/host.h"
 
 #include "core/backend.h"
+#include "core/path.h"
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <string>
 
 namespace nf4j {
 
 namespace {
 
 // The number in a file that holds nothing else; -1 where there is none ("max", no such file).
-int64_t number_in(const std::string &path) {
+int64_t number_in(const Path &path) {
     long long number = -1;
-    if (FILE *file = std::fopen(path.c_str(), "re")) {
+    if (FILE *file = std::fopen(path.text(), "re")) {
         if (std::fscanf(file, "%lld", &number) != 1) number = -1;
         std::fclose(file);
     }
@@ -31,15 +31,12 @@ void apply_limit(int64_t limit, int64_t used, int64_t *total, int64_t *free) {
 
 // The limits of a group and of every group above it. In a container the path may be the host's while only our own group
 // is mounted, at the root; the walk up ends there.
-void apply_limits(const std::string &root, std::string group, const char *limit, const char *used, int64_t *total,
-                  int64_t *free) {
-    while (true) {
-        const std::string folder = root + group + "/";
-        apply_limit(number_in(folder + limit), number_in(folder + used), total, free);
-        const size_t slash = group.rfind('/');
-        if (slash == std::string::npos) return;
-        group.resize(slash);
-    }
+void apply_limits(const char *root, const char *path, const char *limit, const char *used, int64_t *total, int64_t *free) {
+    Path group("%s", path);
+    do {
+        apply_limit(number_in(Path("%s%s/%s", root, group.text(), limit)), number_in(Path("%s%s/%s", root, group.text(), used)),
+                    total, free);
+    } while (group.go_up());
 }
 
 }  // namespace

@@ -1,21 +1,22 @@
 #include "core/loader.h"
 
+#include "core/path.h"
+
 #include <dlfcn.h>
 
 #include <cstdio>
 #include <mutex>
-#include <string>
 
 namespace nf4j {
 
 namespace {
 
-// The folder that libnf4j itself was loaded from, with a slash.
-std::string own_folder() {
+// A library in the folder that libnf4j itself was loaded from.
+Path beside_us(const char *name) {
     Dl_info info;
-    if (!dladdr(reinterpret_cast<const void *>(&nf4j_abi_version), &info) || !info.dli_fname) return "";
-    const std::string path = info.dli_fname;
-    return path.substr(0, path.rfind('/') + 1);
+    if (!dladdr(reinterpret_cast<const void *>(&nf4j_abi_version), &info) || !info.dli_fname) return Path("%s", name);
+    Path folder("%s", info.dli_fname);
+    return folder.go_up() ? Path("%s/%s", folder.text(), name) : Path("%s", name);
 }
 
 }  // namespace
@@ -29,12 +30,12 @@ const Backend *load_backend(int32_t id, char *text, int64_t capacity) {
     const Backend *&backend = loaded[cuda ? 0 : 1];
     if (backend) return backend;
 
-    const std::string path = own_folder() + (cuda ? "libnf4j-cuda.so" : "libnf4j-simt.so");
+    const Path path = beside_us(cuda ? "libnf4j-cuda.so" : "libnf4j-simt.so");
     const auto refuse = [&](const char *reason) {
-        std::snprintf(text, static_cast<size_t>(capacity), "%s cannot be loaded: %s", path.c_str(), reason);
+        std::snprintf(text, static_cast<size_t>(capacity), "%s cannot be loaded: %s", path.text(), reason);
         return nullptr;
     };
-    void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    void *library = dlopen(path.text(), RTLD_NOW | RTLD_LOCAL);
     if (!library) return refuse(dlerror());
     const auto entry = reinterpret_cast<BackendEntry>(dlsym(library, "nf4j_backend_entry"));
     if (!entry) return refuse(dlerror());

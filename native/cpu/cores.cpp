@@ -1,45 +1,46 @@
 #include "cpu/cores.h"
 
+#include "core/path.h"
+
 #include <sched.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
-#include <string>
 
 namespace nf4j::cpu {
 
 namespace {
 
-// The first line of a file, or an empty string.
-std::string first_line(const std::string &path) {
-    char line[256] = "";
-    if (FILE *file = std::fopen(path.c_str(), "re")) {
-        if (std::fgets(line, sizeof line, file) == nullptr) {
-            line[0] = 0;
-        }
+// Reads up to two numbers from the first line of a file; returns how many there are.
+int numbers_in(const Path &path, long long *first, long long *second) {
+    int found = 0;
+    if (FILE *file = std::fopen(path.text(), "re")) {
+        found = std::fscanf(file, "%lld %lld", first, second);
         std::fclose(file);
     }
-    return line;
+    return found;
 }
 
 // The quota of one group in cores, rounded up; 0 = none. Version 2 has "quota period" or "max period" in one file.
-int group_cores(const std::string &group, bool unified) {
-    long long quota = 0, period = 0;
+int group_cores(const Path &group, bool unified) {
+    long long quota = 0, period = 0, none;
     if (unified) {
-        if (std::sscanf(first_line(group + "/cpu.max").c_str(), "%lld %lld", &quota, &period) != 2) {
-            return 0;
-        }
-    } else if (std::sscanf(first_line(group + "/cpu.cfs_quota_us").c_str(), "%lld", &quota) != 1 ||
-               std::sscanf(first_line(group + "/cpu.cfs_period_us").c_str(), "%lld", &period) != 1) {
+        if (numbers_in(Path("%s/cpu.max", group.text()), &quota, &period) != 2) return 0;
+    } else if (numbers_in(Path("%s/cpu.cfs_quota_us", group.text()), &quota, &none) < 1 ||
+               numbers_in(Path("%s/cpu.cfs_period_us", group.text()), &period, &none) < 1) {
         return 0;
     }
     return quota > 0 && period > 0 ? static_cast<int>((quota + period - 1) / period) : 0;
 }
 
 // Whether the comma-separated list names the controller "cpu".
-bool has_cpu(const std::string &controllers) {
-    return ("," + controllers + ",").find(",cpu,") != std::string::npos;
+bool has_cpu(const char *controllers) {
+    for (const char *name = controllers; name; name = std::strchr(name, ',')) {
+        if (*name == ',') name++;
+        if (std::strncmp(name, "cpu", 3) == 0 && (name[3] == ',' || name[3] == 0)) return true;
+    }
+    return false;
 }
 
 int smaller_limit(int a, int b) {
@@ -70,19 +71,11 @@ int cgroup_cores(const char *membership, const char *root) {
             continue;
         }
         // In a container the path may be the host's while only our own group is mounted, at the root: the walk up ends there.
-        std::string group = path;
-        while (true) {
-            if (unified) {
-                cores = smaller_limit(cores, group_cores(root + group, true));
-            } else {
-                cores = smaller_limit(cores, group_cores(std::string(root) + "/cpu" + group, false));
-            }
-            const size_t slash = group.rfind('/');
-            if (slash == std::string::npos) {
-                break;
-            }
-            group.resize(slash);
-        }
+        Path group("%s", path);
+        do {
+            const Path folder(unified ? "%s%s" : "%s/cpu%s", root, group.text());
+            cores = smaller_limit(cores, group_cores(folder, unified));
+        } while (group.go_up());
     }
     std::fclose(file);
     return cores;

@@ -7,18 +7,16 @@
 
 #include <cstdio>
 
-#define NF4J_DECLARE_TABLE(isa)  \
-    namespace nf4j::cpu::isa {   \
-    const Backend *table();      \
+// Weak, and so null where it is not linked: a processor of another kind, or a build with fewer ISAS.
+#define NF4J_DECLARE_TABLE(isa)              \
+    namespace nf4j::cpu::isa {               \
+    [[gnu::weak]] const Backend *table();    \
     }
 NF4J_DECLARE_TABLE(generic)
-#if defined(__x86_64__)
 NF4J_DECLARE_TABLE(avx2)
 NF4J_DECLARE_TABLE(avx512)
 NF4J_DECLARE_TABLE(avx512_bf16)
-#elif defined(__aarch64__)
 NF4J_DECLARE_TABLE(neon)
-#endif
 #undef NF4J_DECLARE_TABLE
 
 namespace nf4j {
@@ -27,6 +25,19 @@ namespace {
 
 // Best first.
 constexpr int32_t isas[] = {NF4J_ISA_AVX512_BF16, NF4J_ISA_AVX512, NF4J_ISA_AVX2, NF4J_ISA_NEON, NF4J_ISA_GENERIC};
+
+using Table = const Backend *(*)();
+
+Table table_of(int32_t isa) {
+    switch (isa) {
+        case NF4J_ISA_GENERIC: return cpu::generic::table;
+        case NF4J_ISA_AVX2: return cpu::avx2::table;
+        case NF4J_ISA_AVX512: return cpu::avx512::table;
+        case NF4J_ISA_AVX512_BF16: return cpu::avx512_bf16::table;
+        case NF4J_ISA_NEON: return cpu::neon::table;
+        default: return nullptr;
+    }
+}
 
 }  // namespace
 
@@ -37,17 +48,8 @@ const Backend *cpu_backend(int32_t isa) {
         }
     }
     if (!cpu::isa_name(isa) || cpu::isa_missing(isa)) return nullptr;
-    switch (isa) {
-        case NF4J_ISA_GENERIC: return cpu::generic::table();
-#if defined(__x86_64__)
-        case NF4J_ISA_AVX2: return cpu::avx2::table();
-        case NF4J_ISA_AVX512: return cpu::avx512::table();
-        case NF4J_ISA_AVX512_BF16: return cpu::avx512_bf16::table();
-#elif defined(__aarch64__)
-        case NF4J_ISA_NEON: return cpu::neon::table();
-#endif
-        default: return nullptr;
-    }
+    const auto table = table_of(isa);
+    return table ? table() : nullptr;
 }
 
 namespace cpu {
@@ -84,9 +86,13 @@ int32_t probe(char *text, int64_t capacity) {
     for (int32_t isa : isas) {
         if (used >= capacity) break;
         const char *missing = isa_missing(isa);
-        const int n = missing ? std::snprintf(text + used, static_cast<size_t>(capacity - used), "%s: no, this machine lacks %s\n",
-                                              isa_name(isa), missing)
-                              : std::snprintf(text + used, static_cast<size_t>(capacity - used), "%s: yes\n", isa_name(isa));
+        char answer[96] = "yes";
+        if (missing) {
+            std::snprintf(answer, sizeof answer, "no, this machine lacks %s", missing);
+        } else if (!table_of(isa)) {
+            std::snprintf(answer, sizeof answer, "no, this build leaves it out");
+        }
+        const int n = std::snprintf(text + used, static_cast<size_t>(capacity - used), "%s: %s\n", isa_name(isa), answer);
         used += n;
     }
     return NF4J_OK;

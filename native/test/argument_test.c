@@ -74,6 +74,11 @@ static void test_tensors(void) {
     CHECK_REFUSED("memory_add: a of [2305843009213693951, 4] with ld 4 does not fit into 64-bit addresses",
                   nf4j_memory_add(stream, &bad, &b, &y));
     bad = a;
+    bad.rows = 1;
+    bad.ld = INT64_MAX;
+    CHECK_REFUSED("memory_add: a of [1, 4] with ld 9223372036854775807 does not fit into 64-bit addresses",
+                  nf4j_memory_add(stream, &bad, &b, &y));
+    bad = a;
     bad.rows = 2;
     CHECK_REFUSED("memory_add: b is [2, 4], a is [3, 4], expected the same shape",
                   nf4j_memory_add(stream, &a, &bad, &y));
@@ -227,6 +232,17 @@ static void test_linear(void) {
         "dense_matmul: a has 8 columns, b has 6 rows "
         "(a is [m, k] or transposed [k, m], b [k, n] or transposed [n, k], c [m, n])",
         nf4j_dense_matmul(stream, &options, &x, &w, NULL, &y));
+    options.transpose_b = 1;
+    struct {
+        nf4j_matmul_options known;
+        int32_t unknown;
+    } newer = {options, 0};
+    newer.known.struct_size = sizeof newer; /* of a header with one more field */
+    CHECK_OK(nf4j_dense_matmul(stream, &newer.known, &x, &w, NULL, &y));
+    newer.unknown = 1 << 24;
+    CHECK(nf4j_dense_matmul(stream, &newer.known, &x, &w, NULL, &y) == NF4J_INVALID_ARGUMENT, "an unknown field");
+    CHECK(strstr(nf4j_last_error(), "dense_matmul: options has a field at byte 27 that this library"), "%s", nf4j_last_error());
+    options.transpose_b = 0;
     options.beta = INFINITY;
     CHECK_REFUSED("dense_matmul: options.beta is inf, expected a finite number",
                   nf4j_dense_matmul(stream, &options, &x, &w, NULL, &y));

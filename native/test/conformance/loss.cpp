@@ -109,6 +109,7 @@ void add_loss(Suite &suite) {
         {257, 17, 33, NF4J_F32, {NF4J_BF16, 0, false, NF4J_F32}},
         {33, 64, 100, NF4J_F32, {}, 10},
         {8, 16, 20, NF4J_F32, {}, 1, 2},
+        {3, 8, 4097, NF4J_F32, {}},
     };
     for (const Loss &c : cases) {
         std::string what = text("m%d-n%d-vocabulary%d-%s-", static_cast<int>(c.m), static_cast<int>(c.n),

@@ -4,6 +4,7 @@ import io.github.nf4j.DType;
 import io.github.nf4j.Device;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
+import io.github.nf4j.internal.Undo;
 import io.github.nf4j.op.MemoryOps;
 import io.github.nf4j.op.PackedSequences;
 import java.util.ArrayList;
@@ -32,11 +33,15 @@ public final class KvCache implements AutoCloseable {
         }
         this.capacity = capacity;
         this.lengths = new int[sequences];
-        this.logits = Tensor.allocate(device, DType.F32, sequences, config.vocabularySize());
         long rows = Math.multiplyExact(sequences, capacity);
-        for (int layer = 0; layer < config.layers(); layer++) {
-            keys.add(Tensor.allocate(device, dtype, rows, config.keyValueSize()));
-            values.add(Tensor.allocate(device, dtype, rows, config.keyValueSize()));
+        try (Undo undo = new Undo()) {
+            this.logits = Tensor.allocate(device, DType.F32, sequences, config.vocabularySize());
+            undo.add(this::close);
+            for (int layer = 0; layer < config.layers(); layer++) {
+                keys.add(Tensor.allocate(device, dtype, rows, config.keyValueSize()));
+                values.add(Tensor.allocate(device, dtype, rows, config.keyValueSize()));
+            }
+            undo.keep();
         }
     }
 

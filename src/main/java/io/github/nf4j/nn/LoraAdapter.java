@@ -3,6 +3,7 @@ package io.github.nf4j.nn;
 import io.github.nf4j.Device;
 import io.github.nf4j.Stream;
 import io.github.nf4j.autograd.Parameter;
+import io.github.nf4j.internal.Undo;
 import io.github.nf4j.op.LoraWeights;
 import io.github.nf4j.op.MemoryOps;
 import java.util.List;
@@ -23,8 +24,12 @@ public final class LoraAdapter implements AutoCloseable {
     LoraAdapter(Device device, String path, int moduleIndex, long out, long in, LoraSettings settings) {
         this.settings = settings;
         this.moduleIndex = moduleIndex;
-        this.a = new Parameter(device, path + ".lora_A.weight", settings.rank(), in);
-        this.b = new Parameter(device, path + ".lora_B.weight", out, settings.rank());
+        try (Undo undo = new Undo()) {
+            this.a = new Parameter(device, path + ".lora_A.weight", settings.rank(), in);
+            undo.add(a::close);
+            this.b = new Parameter(device, path + ".lora_B.weight", out, settings.rank());
+            undo.keep();
+        }
     }
 
     /// PEFT's default: A uniform in ±1 / sqrt(in), B zero, so that training begins at the base model.

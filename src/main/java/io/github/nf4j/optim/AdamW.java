@@ -4,6 +4,7 @@ import io.github.nf4j.DType;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.autograd.Parameter;
+import io.github.nf4j.internal.Undo;
 import io.github.nf4j.op.AdamwOptions;
 import io.github.nf4j.op.AdamwParameters;
 import io.github.nf4j.op.MemoryOps;
@@ -60,22 +61,26 @@ public final class AdamW implements AutoCloseable {
         this.stream = stream;
         this.settings = settings;
         this.parameters = List.copyOf(parameters);
-        this.norm = Tensor.allocate(stream.device(), DType.F32, 1, 2);
-        parameters.forEach(parameter -> states.add(state(parameter)));
+        try (Undo undo = new Undo()) {
+            this.norm = tensor(undo, DType.F32, 1, 2);
+            parameters.forEach(parameter -> states.add(state(undo, parameter)));
+            undo.keep();
+        }
     }
 
-    private State state(Parameter parameter) {
+    private State state(Undo undo, Parameter parameter) {
         long rows = parameter.value().rows();
         long cols = parameter.value().cols();
         if (settings.stateBits == 32 || rows * cols < SMALLEST_8BIT) {
-            return new State(parameter, zeros(DType.F32, rows, cols), zeros(DType.F32, rows, cols), null);
+            return new State(parameter, tensor(undo, DType.F32, rows, cols), tensor(undo, DType.F32, rows, cols), null);
         }
-        return new State(parameter, zeros(DType.U8, rows, cols), zeros(DType.U8, rows, cols),
-                zeros(DType.F32, 2, Math.ceilDiv(rows * cols, BLOCK)));
+        return new State(parameter, tensor(undo, DType.U8, rows, cols), tensor(undo, DType.U8, rows, cols),
+                tensor(undo, DType.F32, 2, Math.ceilDiv(rows * cols, BLOCK)));
     }
 
-    private Tensor zeros(DType dtype, long rows, long cols) {
+    private Tensor tensor(Undo undo, DType dtype, long rows, long cols) {
         Tensor tensor = Tensor.allocate(stream.device(), dtype, rows, cols);
+        undo.add(tensor::close);
         MemoryOps.fill(stream, 0, tensor);
         return tensor;
     }
