@@ -1,5 +1,5 @@
 // Causal attention: grouped heads, packed sequences, windows, key-value caches.
-#include "suite.h"
+#include "attention_model.h"
 
 #include <algorithm>
 
@@ -7,160 +7,16 @@ namespace conformance {
 
 namespace {
 
-struct Attention {
-    int32_t heads, kv_heads, head_dim;
-    std::vector<int64_t> queries;  // of each sequence
-    int32_t dtype = NF4J_F32;
-    int32_t window = 0;
-    std::vector<int64_t> cached = {};  // keys before the first query of each sequence, or no cache
-    float scale = 0.3f;
-    // Mistakes: query heads share key-value heads in turn; each query misses its last key.
-    bool interleaved = false;
-    int64_t missed = 0;
-};
-
-// One sequence: rows of q, and of k and v.
-struct Sequence {
-    int64_t q, queries, kv, keys;
-};
-
-std::vector<Sequence> sequences_of(const Attention &c) {
-    std::vector<Sequence> list;
-    int64_t q = 0, kv = 0;
-    for (size_t s = 0; s < c.queries.size(); s++) {
-        const bool cache = !c.cached.empty();
-        const int64_t keys = c.queries[s] + (cache ? c.cached[s] : 0);
-        if (cache) kv += 3;  // rows of nobody
-        list.push_back({q, c.queries[s], kv, keys});
-        q += c.queries[s];
-        kv += keys;
-    }
-    return list;
-}
-
-int64_t tokens_of(const Attention &c) {
-    int64_t m = 0;
-    for (int64_t n : c.queries) m += n;
-    return m;
-}
-
-// The keys that query i of a sequence sees.
-struct Visible {
-    int64_t first, last;
-
-    Visible(const Attention &c, const Sequence &s, int64_t i) {
-        last = s.keys - s.queries + i;
-        first = c.window > 0 ? std::max<int64_t>(0, last - c.window + 1) : 0;
-        if (last > first) last -= c.missed;
-    }
-};
-
-int64_t kv_head_of(const Attention &c, int64_t head) {
-    return c.interleaved ? head % c.kv_heads : head / (c.heads / c.kv_heads);
-}
-
-// Numbers of matrices.
-struct Inputs {
-    int q, k, v;
-    int q_offsets, kv_offsets, kv_lengths;  // of all sequences
-};
-
-Real dot(Problem &p, int a, int64_t a_row, int64_t a_head, int b, int64_t b_row, int64_t b_head, int64_t head_dim,
-         Real scale = 1) {
-    Sum sum;
-    for (int64_t d = 0; d < head_dim; d++) {
-        sum.add(scale * Real(p[a].at(a_row, a_head * head_dim + d)) * p[b].at(b_row, b_head * head_dim + d));
-    }
-    return sum;
-}
-
-void model_forward(const Attention &c, const Inputs &in, int lse, int out, Problem &p) {
-    for (const Sequence &s : sequences_of(c)) {
-        for (int64_t i = 0; i < s.queries; i++) {
-            const Visible keys(c, s, i);
-            for (int64_t h = 0; h < c.heads; h++) {
-                const int64_t g = kv_head_of(c, h);
-                std::vector<Real> weights;
-                double largest = -INFINITY, smallest = INFINITY;
-                for (int64_t j = keys.first; j <= keys.last; j++) {
-                    weights.push_back(dot(p, in.q, s.q + i, h, in.k, s.kv + j, g, c.head_dim, Real(c.scale)));
-                    largest = std::max(largest, weights.back().value);
-                    smallest = std::min(smallest, weights.back().value);
-                }
-                // An online softmax scales what it has down whenever it meets a larger score, at most once for each
-                // key: by exp of differences that add up to the range of the scores.
-                const auto count = static_cast<double>(weights.size());
-                const double rescaling = count * (function_error + 2 * f32_unit) + f32_unit * (largest - smallest);
-                Sum total;
-                for (Real &w : weights) {
-                    w = exp(w - Real(largest));
-                    w.error += w.value * rescaling;
-                    total.add(w);
-                }
-                p.expect(lse, s.q + i, h, Real(largest) + log(total));
-                for (int64_t d = 0; d < c.head_dim; d++) {
-                    Sum sum;
-                    for (int64_t j = keys.first; j <= keys.last; j++) {
-                        const Real v = p[in.v].at(s.kv + j, g * c.head_dim + d);
-                        sum.add(weights[static_cast<size_t>(j - keys.first)] * v);
-                    }
-                    p.expect(out, s.q + i, h * c.head_dim + d, sum * (Real(1) / total));
-                }
-            }
-        }
-    }
-}
-
-// p = exp(score - lse), ds = p * (dout . v - dout . out): dq = scale * sum(ds * k), dk = scale * sum(ds * q),
-// dv = sum(p * dout).
-void model_backward(const Attention &c, const Inputs &in, int lse, int out, int dout, int dq, int dk, int dv,
-                    Problem &p) {
-    const auto width = static_cast<size_t>(c.kv_heads * c.head_dim);
-    std::vector<Sum> dk_sums(static_cast<size_t>(tokens_of(c)) * width), dv_sums(dk_sums.size());
-    for (const Sequence &s : sequences_of(c)) {
-        for (int64_t i = 0; i < s.queries; i++) {
-            const int64_t row = s.q + i;
-            const Visible keys(c, s, i);
-            for (int64_t h = 0; h < c.heads; h++) {
-                const int64_t g = kv_head_of(c, h);
-                const Real delta = dot(p, dout, row, h, out, row, h, c.head_dim);
-                std::vector<Sum> dq_sums(static_cast<size_t>(c.head_dim));
-                for (int64_t j = keys.first; j <= keys.last; j++) {
-                    const Real score = dot(p, in.q, row, h, in.k, s.kv + j, g, c.head_dim, Real(c.scale));
-                    const Real weight = exp(score - Real(p[lse].at(row, h)));
-                    const Real ds = weight * (dot(p, dout, row, h, in.v, s.kv + j, g, c.head_dim) - delta);
-                    for (int64_t d = 0; d < c.head_dim; d++) {
-                        const int64_t from = h * c.head_dim + d, to = g * c.head_dim + d;
-                        const size_t sum = static_cast<size_t>(s.kv + j) * width + static_cast<size_t>(to);
-                        dq_sums[static_cast<size_t>(d)].add(ds * Real(p[in.k].at(s.kv + j, to)));
-                        dk_sums[sum].add(ds * Real(p[in.q].at(row, from)) * Real(c.scale));
-                        dv_sums[sum].add(weight * Real(p[dout].at(row, from)));
-                    }
-                }
-                for (int64_t d = 0; d < c.head_dim; d++) {
-                    p.expect(dq, row, h * c.head_dim + d, dq_sums[static_cast<size_t>(d)] * Real(c.scale));
-                }
-            }
-        }
-    }
-    for (int64_t j = 0; j < tokens_of(c); j++) {
-        for (int64_t d = 0; d < static_cast<int64_t>(width); d++) {
-            p.expect(dk, j, d, dk_sums[static_cast<size_t>(j) * width + static_cast<size_t>(d)]);
-            p.expect(dv, j, d, dv_sums[static_cast<size_t>(j) * width + static_cast<size_t>(d)]);
-        }
-    }
-}
-
-Inputs make_inputs(const Attention &c, Problem &p, Random &random) {
+AttentionInputs make_inputs(const Attention &c, Problem &p, Random &random) {
     const std::vector<Sequence> sequences = sequences_of(c);
     const auto count = static_cast<int64_t>(sequences.size());
     const int64_t m = tokens_of(c), kv_rows = count == 0 ? 0 : sequences.back().kv + sequences.back().keys;
-    Inputs in = {p.input("q", m, c.heads * c.head_dim, c.dtype, Tokens::rows),
-                 p.input("k", kv_rows, c.kv_heads * c.head_dim, c.dtype, Tokens::rows),
-                 p.input("v", kv_rows, c.kv_heads * c.head_dim, c.dtype, Tokens::rows),
-                 p.input("q_offsets", 1, count + 1, NF4J_I32),
-                 p.input("kv_offsets", 1, count, NF4J_I32),
-                 p.input("kv_lengths", 1, count, NF4J_I32)};
+    AttentionInputs in = {p.input("q", m, c.heads * c.head_dim, c.dtype, Tokens::rows),
+                          p.input("k", kv_rows, c.kv_heads * c.head_dim, c.dtype, Tokens::rows),
+                          p.input("v", kv_rows, c.kv_heads * c.head_dim, c.dtype, Tokens::rows),
+                          p.input("q_offsets", 1, count + 1, NF4J_I32),
+                          p.input("kv_offsets", 1, count, NF4J_I32),
+                          p.input("kv_lengths", 1, count, NF4J_I32)};
     for (int matrix : {in.q, in.k, in.v}) p[matrix].normals(random);
     for (int64_t s = 0; s < count; s++) {
         const Sequence &sequence = sequences[static_cast<size_t>(s)];
@@ -173,7 +29,7 @@ Inputs make_inputs(const Attention &c, Problem &p, Random &random) {
 
 const int32_t *integers(const nf4j_tensor *t) { return static_cast<const int32_t *>(t->data); }
 
-nf4j_attention_options options_of(const Attention &c, const Inputs &in, const Call &call) {
+nf4j_attention_options options_of(const Attention &c, const AttentionInputs &in, const Call &call) {
     nf4j_attention_options options = {};
     options.struct_size = sizeof options;
     options.heads = c.heads;
@@ -247,14 +103,14 @@ void add_mistakes(const Attention &c, Problem &p, const std::function<void(const
 }
 
 void build_forward(const Attention &c, Problem &p, Random &random) {
-    const Inputs in = make_inputs(c, p, random);
+    const AttentionInputs in = make_inputs(c, p, random);
     const int lse = p.output("lse", tokens_of(c), c.heads, NF4J_F32, Tokens::rows);
     const int out = p.output("out", tokens_of(c), c.heads * c.head_dim, c.dtype, Tokens::rows);
     const auto forward = [=](const Call &call, const nf4j_attention_options &options) {
         return nf4j_attention_forward(call.stream, &options, call[in.q], call[in.k], call[in.v], call[lse], call[out]);
     };
     p.invoke = [=](const Call &call) { return forward(call, options_of(c, in, call)); };
-    p.model = [=](Problem &q) { model_forward(c, in, lse, out, q); };
+    p.model = [=](Problem &q) { model_attention(c, in, lse, out, q); };
     // Parts of the queries see rows of all of k and v.
     p[in.k].tokens = p[in.v].tokens = Tokens::none;
     const auto part = [=](const Call &call, const int32_t *plan) {
@@ -267,13 +123,13 @@ void build_forward(const Attention &c, Problem &p, Random &random) {
     };
     add_parts("each sequence alone", sequences_of(c), p, part);
     add_parts("a few queries at a time, keys from a cache", pieces_of(sequences_of(c)), p, part);
-    add_mistakes(c, p, [=](const Attention &wrong, Problem &q) { model_forward(wrong, in, lse, out, q); });
+    add_mistakes(c, p, [=](const Attention &wrong, Problem &q) { model_attention(wrong, in, lse, out, q); });
     p.off_by_one_row(in.k);
     p.off_by_one_row(in.v);
 }
 
 void build_backward(const Attention &c, Problem &p, Random &random) {
-    const Inputs in = make_inputs(c, p, random);
+    const AttentionInputs in = make_inputs(c, p, random);
     const int64_t m = tokens_of(c), q_cols = c.heads * c.head_dim, kv_cols = c.kv_heads * c.head_dim;
     const int lse = p.input("lse", m, c.heads, NF4J_F32, Tokens::rows);
     const int out = p.input("out", m, q_cols, c.dtype, Tokens::rows);
@@ -283,7 +139,7 @@ void build_backward(const Attention &c, Problem &p, Random &random) {
         Problem forward = p;
         for (int matrix : {lse, out}) forward[matrix].exact = forward[matrix].error = forward[matrix].values;
         for (int matrix : {lse, out}) forward[matrix].low = forward[matrix].high = forward[matrix].values;
-        model_forward(c, in, lse, out, forward);
+        model_attention(c, in, lse, out, forward);
         for (int matrix : {lse, out}) {
             p[matrix].fill([&](int64_t i, int64_t j) { return forward[matrix].exact_at(i, j); });
         }
@@ -296,15 +152,16 @@ void build_backward(const Attention &c, Problem &p, Random &random) {
                                        call[dout], call[dq], call[dk], call[dv]);
     };
     p.invoke = [=](const Call &call) { return backward(call, options_of(c, in, call)); };
-    p.model = [=](Problem &q) { model_backward(c, in, lse, out, dout, dq, dk, dv, q); };
+    p.model = [=](Problem &q) { model_attention_backward(c, in, lse, out, dout, dq, dk, dv, q); };
     add_parts("each sequence alone", sequences_of(c), p, [=](const Call &call, const int32_t *plan) {
         nf4j_attention_options options = options_of(c, in, call);
         options.sequences = 1;
         options.q_offsets = plan;
         return backward(call, options);
     });
-    add_mistakes(c, p,
-                 [=](const Attention &wrong, Problem &q) { model_backward(wrong, in, lse, out, dout, dq, dk, dv, q); });
+    add_mistakes(c, p, [=](const Attention &wrong, Problem &q) {
+        model_attention_backward(wrong, in, lse, out, dout, dq, dk, dv, q);
+    });
     p.off_by_one_row(in.k);
     p.off_by_one_row(dout);
 }

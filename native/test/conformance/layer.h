@@ -61,7 +61,6 @@ inline Layer make_layer(Problem &p, Random &random, int64_t out, int64_t in, con
     if (options.bias) {
         layer.bias = p.input("bias", 1, out, options.bias);
         fill(p[layer.bias]);
-        p.off_by_one_column(layer.bias);
     }
     return layer;
 }

@@ -33,6 +33,7 @@ void build_forward(const Product &c, Problem &p, Random &random) {
         }
     };
     p.tokens_alone();
+    if (layer.bias != none) p.off_by_one_column(layer.bias);
     p.off_by_one_row(x);
     p.off_by_one_column(x);
 }
@@ -106,8 +107,8 @@ void add_linear(Suite &suite) {
     // Larger than a block of the cpu's product, and a share for each thread.
     add({257, 330, 300, NF4J_F32, {NF4J_F32, 64, true, 0, true}});
     // Longer than what one pass over k takes.
-    add({2, 3, 33001, NF4J_F32, {NF4J_F32, 4096, false, 0, false}});
-    add({3, 17, 66000, NF4J_BF16, {NF4J_F32, 64, true, 0, false}});
+    add({2, 3, 33001, NF4J_F32, {NF4J_F32, 4096, false, 0, true}});
+    add({3, 17, 66000, NF4J_BF16, {NF4J_F32, 64, true, 0, true}});
 }
 
 }  // namespace conformance

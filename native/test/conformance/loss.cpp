@@ -84,6 +84,7 @@ void build(const Loss &c, Problem &p, Random &random) {
     p.variants.push_back({"a workspace for 16 tokens",
                           [=, whole = p.invoke](const Call &call) { return call.with_workspace(for_16_tokens, whole); },
                           {}});
+    if (a.head.bias != none) p.off_by_one_column(a.head.bias);
     p.off_by_one_row(a.hidden);
     p.mistakes.push_back({"a missing scale", [=](Problem &q) { q.model = [=](Problem &r) { model(c, a, 1, r); }; }});
     p.mistakes.push_back({"the label beside", [=](Problem &q) {

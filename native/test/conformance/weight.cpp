@@ -49,8 +49,10 @@ const std::vector<double> &dynamic_values(bool with_sign) {
 }
 
 int64_t nearest(const std::vector<double> &values, double x) {
-    const auto closer = [&](double a, double b) { return std::fabs(a - x) < std::fabs(b - x); };
-    return std::min_element(values.begin(), values.end(), closer) - values.begin();
+    const auto above = std::lower_bound(values.begin(), values.end(), x);
+    if (above == values.begin()) return 0;
+    if (above == values.end()) return static_cast<int64_t>(values.size()) - 1;
+    return above - values.begin() - (x - above[-1] < *above - x);
 }
 
 Nf4::Nf4(int64_t rows_, int64_t cols_, int64_t block_size_, bool nested_)
@@ -71,13 +73,16 @@ void fill_codes(Nf4 *w, Random &random) {
     for (uint8_t &pair : w->codes) pair = static_cast<uint8_t>(integer(random, 0, 255));
     w->codes.front() = 0x2d;  // a matrix of one element shall not be 0
     if (w->rows * w->cols % 2) w->codes.back() = static_cast<uint8_t>((w->codes.back() & 0xf0) | 7);
-    for (uint8_t &scale : w->absmax8) scale = static_cast<uint8_t>(integer(random, 0, 255));
 }
 
 }  // namespace
 
+// Neighbouring blocks have scales that differ, or one could be taken for the other.
 Nf4 &Nf4::reals(Random &random) {
     fill_codes(this, random);
+    for (size_t b = 0; b < absmax8.size(); b++) {
+        absmax8[b] = static_cast<uint8_t>(integer(random, 0, 63) + (b % 2 ? 192 : 0));
+    }
     const auto magnitude = [&] { return static_cast<float>(std::exp(0.5 * normal(random))); };
     for (size_t i = 0; i < 16; i++) quant_map[i] = static_cast<float>(nf4_values()[i]);
     for (size_t i = 0; i < nested_map.size(); i++) nested_map[i] = static_cast<float>(dynamic_values(true)[i]);
@@ -90,19 +95,11 @@ Nf4 &Nf4::reals(Random &random) {
 Nf4 &Nf4::integers(Random &random) {
     fill_codes(this, random);
     for (float &value : quant_map) value = static_cast<float>(integer(random, -3, 3));
-    for (float &value : nested_map) value = static_cast<float>(integer(random, -1, 1));
-    for (float &scale : absmax) scale = static_cast<float>(1 << integer(random, 0, 2));
+    for (size_t i = 0; i < nested_map.size(); i++) nested_map[i] = static_cast<float>(i % 3) - 1;
+    for (size_t b = 0; b < absmax8.size(); b++) absmax8[b] = static_cast<uint8_t>(b % 3 + 3 * integer(random, 0, 84));
+    for (size_t b = 0; b < absmax.size(); b++) absmax[b] = static_cast<float>(1 << b % 3);
     for (float &scale : nested_absmax) scale = static_cast<float>(1 << integer(random, 0, 1));
     if (nested) nested_offset = 3;
-    if (blocks() < 2) return *this;
-    // Neighbouring blocks shall not have the same scale by chance.
-    if (nested) {
-        absmax8[1] = static_cast<uint8_t>(absmax8[0] + 1);
-        nested_map[absmax8[0]] = -1;
-        nested_map[absmax8[1]] = 1;
-    } else {
-        absmax[1] = absmax[0] == 4 ? 1 : 4;
-    }
     return *this;
 }
 
