@@ -220,7 +220,7 @@ test: maven native test-native mutants-sample ## everything that needs no GPU
 
 # ---- benchmarks ------------------------------------------------------------------------------------------------------
 
-BENCH_DRIVERS := $(NATIVE)/bench/floors $(NATIVE)/bench/peer
+BENCH_DRIVERS := $(addprefix $(NATIVE)/bench/,floors peer call_cost)
 $(NATIVE)/bench/peer: bench/native/peer_onednn.h
 
 .PHONY: bench-build

@@ -1,0 +1,153 @@
+package io.github.nf4j.bench.jmh;
+
+import io.github.nf4j.Backend;
+import io.github.nf4j.DType;
+import io.github.nf4j.Device;
+import io.github.nf4j.DeviceOptions;
+import io.github.nf4j.Isa;
+import io.github.nf4j.Nf4Weight;
+import io.github.nf4j.Stream;
+import io.github.nf4j.Tensor;
+import io.github.nf4j.bindings.Nf4jH;
+import io.github.nf4j.op.MemoryOps;
+import io.github.nf4j.op.MlpOps;
+import io.github.nf4j.op.Nf4Ops;
+import io.github.nf4j.op.NormOps;
+import io.github.nf4j.op.RopeOps;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Measurement;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.TearDown;
+import org.openjdk.jmh.annotations.Warmup;
+
+/// What a call costs through the JVM, one operation family each, on tensors so small that nothing else is left.
+///
+///     bench/nf4j-jmh CallCost -prof gc
+///
+/// Its twin in C, which makes the same calls with the same arguments, is `build/native/bench/call_cost`: the difference is what
+/// the way through Java adds. gc.alloc.rate.norm must be 0 bytes per operation.
+@State(Scope.Thread)
+@BenchmarkMode(Mode.AverageTime)
+@OutputTimeUnit(TimeUnit.NANOSECONDS)
+@Warmup(iterations = 4, time = 1)
+@Measurement(iterations = 5, time = 1)
+@Fork(value = 3, jvmArgsAppend = {"--enable-native-access=ALL-UNNAMED", "-Xms512m", "-Xmx512m", "-XX:+AlwaysPreTouch"})
+public class CallCost {
+    private static final int WIDTH = 64;
+
+    private Arena arena;
+    private Device device;
+    private Stream stream;
+    private Tensor x;
+    private Tensor y;
+    private Tensor row;
+    private Tensor rstd;
+    private Tensor table;
+    private Nf4Weight weight;
+
+    @Setup
+    public void open() {
+        arena = Arena.ofConfined();
+        device = Device.open(new DeviceOptions(Backend.CPU, 0, 1, Isa.AUTO));
+        stream = device.newStream();
+        x = tensor(1, WIDTH);
+        y = tensor(1, WIDTH);
+        row = tensor(1, WIDTH);
+        rstd = tensor(1, 1);
+        table = tensor(1, WIDTH);
+        Tensor dense = tensor(WIDTH, WIDTH);
+        weight = Nf4Weight.quantize(stream, dense, 64, true);
+    }
+
+    private Tensor tensor(long rows, long cols) {
+        Tensor tensor = Tensor.ofHost(arena.allocate(rows * cols * Float.BYTES, 64), DType.F32, rows, cols);
+        MemoryOps.fill(stream, 0.5, tensor);
+        return tensor;
+    }
+
+    @TearDown
+    public void close() {
+        if (y.getFloat(0, 0) == Float.MAX_VALUE) { // native writes are not dead code, but somebody should have read one
+            throw new AssertionError();
+        }
+        weight.close();
+        stream.close();
+        device.close();
+        arena.close();
+    }
+
+    /// A downcall that does nothing: the least that there is.
+    @Benchmark
+    public int abiVersion() {
+        return Nf4jH.nf4j_abi_version();
+    }
+
+    @Benchmark
+    public void memoryFill() {
+        MemoryOps.fill(stream, 1, rstd);
+    }
+
+    @Benchmark
+    public void memoryAdd() {
+        MemoryOps.add(stream, x, row, y);
+    }
+
+    @Benchmark
+    public void normForward() {
+        NormOps.forward(stream, x, row, 1e-5f, rstd, y);
+    }
+
+    @Benchmark
+    public void ropeForward() {
+        RopeOps.forward(stream, x, table, y);
+    }
+
+    @Benchmark
+    public void swigluForward() {
+        MlpOps.swigluForward(stream, x, row, y);
+    }
+
+    @Benchmark
+    public void nf4Matmul() {
+        Nf4Ops.matmul(stream, x, weight, null, y);
+    }
+
+    /// The right way to pass memory: the view was made once.
+    @Benchmark
+    public void wrappedOnce() {
+        MemoryOps.fill(stream, 1, rstd);
+    }
+
+    /// A view for each call: cheap, and often optimised away, but not free.
+    @Benchmark
+    public void wrappedEachTime() {
+        MemoryOps.fill(stream, 1, Tensor.ofHost(rstd.segment(), DType.F32, 1, 1));
+    }
+
+    /// The wrong way: memory for each call. Arenas are for what lives longer.
+    @Benchmark
+    public float allocatedEachTime() {
+        try (Arena confined = Arena.ofConfined()) {
+            MemorySegment segment = confined.allocate(Float.BYTES, 64);
+            Tensor tensor = Tensor.ofHost(segment, DType.F32, 1, 1);
+            MemoryOps.fill(stream, 1, tensor);
+            return tensor.getFloat(0, 0);
+        }
+    }
+
+    /// Another wrong way: over the heap, with a copy that native code could have been spared.
+    @Benchmark
+    public void copiedFromTheHeap() {
+        rstd.copyFrom(1f);
+        MemoryOps.add(stream, rstd, rstd, rstd);
+    }
+}
