@@ -5,9 +5,9 @@ A mutant is a paragraph of native.txt, java.txt or simt.txt:
 
     what the bug is
     @ the file
-    - text that stands there exactly once
+    - text that stands there exactly once (\\n begins a new line)
     + what stands there instead
-    ! what must fail: conformance ARGUMENTS, test NAME, simt ARGUMENTS or java CLASS
+    ! what must fail: conformance ARGUMENTS, test NAME, simt [NAME=VALUE] ARGUMENTS or java CLASS
     ? an instruction set that the machine must have for the bug to matter (optional)
 
 The bugs never touch the working tree: they go into a copy of it under build/mutants, where each command is first seen to pass
@@ -40,6 +40,7 @@ class Mutant:
             self.file, self.old, self.command = fields["@"], fields["-"], fields["!"]
         except KeyError as missing:
             sys.exit(f"{source}: '{self.name}' has no line that begins with {missing}")
+        self.old = self.old.replace("\\n", "\n")
         self.new = fields.get("+", "")
         self.isa = fields.get("?")
 
@@ -91,8 +92,10 @@ def steps(command, isas):
     if kind == "test":
         return [make(isas, "native", f"build/native/test/{rest}")], [f"build/native/test/{rest}"]
     if kind == "simt":
+        words = shlex.split(rest)
+        environment = [word for word in words if "=" in word]
         return ([make(isas, "native", "simt", "build/native/test/conformance")],
-                ["build/native/test/conformance", "--backend", "simt", "--small", *shlex.split(rest)])
+                ["env", *environment, "build/native/test/conformance", "--backend", "simt", "--small", *words[len(environment):]])
     if kind == "java":
         jdk = subprocess.run(["bin/find-jdk"], cwd=TREE, check=True, capture_output=True, text=True).stdout.strip()
         maven = ["env", f"JAVA_HOME={jdk}", "mvn", "-B", "-ntp", "-q", "-o"]

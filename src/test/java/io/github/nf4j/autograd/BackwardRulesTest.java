@@ -87,6 +87,22 @@ class BackwardRulesTest {
         check((tape, in) -> LinearFunction.apply(tape, in.get(0), base, lora, a, b), List.of(tensor(4, 6)), a, b);
     }
 
+    /// As q, k and v have it: each adds to the gradient of the input that they share.
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void linearsWithAdaptersOnOneInput(boolean nf4) {
+        Parameter a = parameter("a", 2, 6);
+        Parameter b = parameter("b", 7, 2);
+        Parameter c = parameter("c", 3, 6);
+        Parameter d = parameter("d", 7, 3);
+        LinearWeight first = weight(7, 6, nf4);
+        LinearWeight second = weight(7, 6, nf4);
+        check((tape, in) -> AddFunction.apply(tape,
+                LinearFunction.apply(tape, in.get(0), first, new LoraWeights(a.value(), b.value(), 3), a, b),
+                LinearFunction.apply(tape, in.get(0), second, new LoraWeights(c.value(), d.value(), 2), c, d)),
+                List.of(tensor(4, 6)), a, b, c, d);
+    }
+
     @Test
     void rmsNorm() {
         Tensor weight = tensor(1, 8);
