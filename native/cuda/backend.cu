@@ -66,6 +66,8 @@ Backend make_table() {
     table.rope_table = rope_table;
     table.rope_forward = rope_forward;
     table.rope_backward = rope_backward;
+    table.attention_forward = attention_forward;
+    table.attention_backward = attention_backward;
     table.mlp_swiglu_forward = mlp_swiglu_forward;
     table.mlp_swiglu_backward = mlp_swiglu_backward;
     table.embedding_forward = embedding_forward;

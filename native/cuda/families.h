@@ -39,6 +39,10 @@ decltype(nf4j_rope_table) rope_table;
 decltype(nf4j_rope_forward) rope_forward;
 decltype(nf4j_rope_backward) rope_backward;
 
+// attention.cu
+decltype(nf4j_attention_forward) attention_forward;
+decltype(nf4j_attention_backward) attention_backward;
+
 // mlp.cu
 decltype(nf4j_mlp_swiglu_forward) mlp_swiglu_forward;
 decltype(nf4j_mlp_swiglu_backward) mlp_swiglu_backward;
