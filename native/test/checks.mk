@@ -15,13 +15,23 @@ sanitize: sanitize-address sanitize-thread ## the native tests under AddressSani
 sanitize-address:
 	$(call built,asan,$(ASAN_FLAGS),sanitized-tests)
 
+# What shares work among threads, and what runs beside it.
 .PHONY: sanitize-thread
 sanitize-thread:
-	$(call built,tsan,$(TSAN_FLAGS),sanitized-tests)
+	$(call built,tsan,$(TSAN_FLAGS),sanitized-tests CONFORMANCE_OP='lora|attention_forward|loss|adamw')
 
 # allocator_may_return_null: tests ask for more memory than there is.
 .PHONY: sanitized-tests
 sanitized-tests: $(LIBRARY) $(NATIVE_TESTS) $(CONFORMANCE)
 	@set -e; export ASAN_OPTIONS=allocator_may_return_null=1 TSAN_OPTIONS=allocator_may_return_null=1; \
 	for test in $(NATIVE_TESTS); do echo $$test; $$test; done; \
-	$(CONFORMANCE) --backend all --small
+	$(CONFORMANCE) --backend all --small --op '$(CONFORMANCE_OP)'
+
+# The Java tests over the instrumented library: make sanitize-java TESTS=LifetimeTest. The JVM uses SIGSEGV itself, and leaks at its end.
+TESTS ?= LifetimeTest,DeviceTest,OpsTest,ArgumentTest,Nf4FixtureTest,BackwardRulesTest
+.PHONY: sanitize-java
+sanitize-java: java
+	$(call built,asan,$(ASAN_FLAGS),$(BUILD)/asan/native/libnf4j.so)
+	ASAN_OPTIONS=handle_segv=0:allow_user_segv_handler=1:detect_leaks=0:allocator_may_return_null=1 \
+	    LD_PRELOAD=$$($(CXX) -print-file-name=libasan.so) \
+	    $(MVN) -Dnf4j.native=$(CURDIR)/$(BUILD)/asan/native -Dtest=$(TESTS) -Dsurefire.failIfNoSpecifiedTests=false surefire:test
