@@ -148,8 +148,9 @@ constexpr int64_t attention_forward_bytes() {
 }
 
 template <class S, typename T>
-__global__ void __launch_bounds__(S::threads) attention_forward_kernel(AttentionProblem p, Matrix<T> q, Matrix<T> k,
-                                                                       Matrix<T> v, Matrix<float> lse, Matrix<T> out) {
+__global__ void __launch_bounds__(S::threads, 1)
+    attention_forward_kernel(AttentionProblem p, Matrix<T> q, Matrix<T> k, Matrix<T> v, Matrix<float> lse,
+                             Matrix<T> out) {
     SharedArena arena;
     const Shared<float> queries = arena.take<float>(S::rows * S::pitch);
     const Shared<float> keys = arena.take<float>(S::cols * S::pitch), values = arena.take<float>(S::cols * S::pitch);

@@ -55,7 +55,7 @@ struct AttentionTensors {
 
 // Rows are queries.
 template <class S, typename T>
-__global__ void __launch_bounds__(S::threads)
+__global__ void __launch_bounds__(S::threads, 1)
     attention_dq_kernel(AttentionProblem p, AttentionTensors<T> x, Matrix<T> dq) {
     SharedArena arena;
     const BackwardTiles<S> tiles(arena);  // q, dout; k, v
@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(S::threads)
 
 // Rows are keys; the queries of all heads that use this key-value head, head after head.
 template <class S, typename T>
-__global__ void __launch_bounds__(S::threads)
+__global__ void __launch_bounds__(S::threads, 1)
     attention_dkv_kernel(AttentionProblem p, AttentionTensors<T> x, Matrix<T> dk, Matrix<T> dv) {
     SharedArena arena;
     const BackwardTiles<S> tiles(arena);  // k, v; q, dout

@@ -7,8 +7,18 @@
 
 namespace nf4j::simt {
 
+[[noreturn]] void report_misaligned(uint32_t offset, int bytes, Place place);
+
 // The bytes at `offset` of shared memory, after the check of a read or a write.
-char *shared_bytes(uint32_t offset, int bytes, int alignment, bool write, Place place);
+inline char *shared_bytes(uint32_t offset, int bytes, int alignment, bool write, Place place) {
+    Engine &engine = Engine::instance();
+    Shadow &shadow = engine.shared();
+    if (offset % static_cast<uint32_t>(alignment) != 0) report_misaligned(offset, bytes, place);
+    const Shadow::Access access = {offset, bytes, engine.thread().warp, place};
+    if (const char *wrong = write ? shadow.write(access) : shadow.read(access)) engine.report(place, "%s", wrong);
+    return shadow.memory() + offset;
+}
+
 void check_global(const void *address, int bytes, int alignment, Place place);
 
 template <typename T>

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <numeric>
 
 namespace nf4j::simt {
@@ -25,9 +26,9 @@ uint64_t schedule_seed() {
 
 }  // namespace
 
-Engine &Engine::instance() {
-    static thread_local Engine engine;
-    return engine;
+Engine &Engine::of_this_thread() {
+    static thread_local const std::unique_ptr<Engine> engine(new Engine);
+    return *engine;
 }
 
 int32_t Engine::run(const Grid &grid) {
@@ -35,6 +36,7 @@ int32_t Engine::run(const Grid &grid) {
         return fail(NF4J_INTERNAL, "simt: %s has %d threads a block, expected a multiple of 32 up to 1024", grid.kernel,
                     grid.threads);
     }
+    running_ = this;
     grid_ = grid;
     failed_ = false;
     seed_ = schedule_seed();

@@ -55,8 +55,12 @@ struct Grid {
 
 class Engine {
 public:
-    // The engine of the calling OS thread.
-    static Engine &instance();
+    // The engine of the calling OS thread, while it runs a grid.
+    static Engine &instance() {
+        return *running_;
+    }
+    // The same at any time.
+    static Engine &of_this_thread();
 
     // Returns NF4J_OK, or a status with the report as the last error.
     int32_t run(const Grid &grid);
@@ -96,6 +100,9 @@ private:
         const char *name;
         Place place;
     };
+
+    // Device code asks for it all the time; fibers stay on their OS thread.
+    static inline thread_local Engine *running_ __attribute__((tls_model("initial-exec"))) = nullptr;
 
     static void entry();
     void run_block(int64_t block);

@@ -18,11 +18,13 @@ bool Shadow::begin_block(int64_t bytes, int warps) {
         capacity_ = memory_ ? bytes : 0;
         if (!memory_) return false;
         cells_.assign(static_cast<size_t>((bytes + 1) / 2), Cell{});
+        reads_.assign(cells_.size(), Reads{});
     }
     bytes_ = bytes;
     warps_ = warps;
     if (last_stamp_ > UINT32_MAX / 2) {  // numbers run out: begin again
         std::fill(cells_.begin(), cells_.end(), Cell{});
+        std::fill(reads_.begin(), reads_.end(), Reads{});
         last_stamp_ = 0;
     }
     first_stamp_ = ++last_stamp_;
@@ -70,11 +72,13 @@ const char *Shadow::race(const char *what, int warp, int line, const Access &a) 
     return text_;
 }
 
-const char *Shadow::read(const Access &a) {
+const char *Shadow::read_first(const Access &a) {
     if (const char *wrong = check_range(a)) return wrong;
     const uint32_t *seen = seen_[a.warp];
+    const uint32_t bit = 1u << a.warp, now = stamp_[a.warp];
     for (uint32_t i = a.offset / 2; i < (a.offset + static_cast<uint32_t>(a.bytes) + 1) / 2; i++) {
         Cell &cell = cells_[i];
+        Reads &reads = reads_[i];
         if (cell.write_stamp < first_stamp_) {
             std::snprintf(text_, sizeof text_, "reads byte %u of shared memory, which nobody has written", i * 2);
             return text_;
@@ -86,15 +90,14 @@ const char *Shadow::read(const Access &a) {
         }
         if (cell.write_stamp > seen[cell.writer]) return race("written", cell.writer, cell.write_line, a);
         // Readers whose accesses lie before this one are covered by it: who comes after this one comes after them.
-        if (cell.read_stamp < first_stamp_) cell.readers = 0;
-        if (cell.readers != 1u << a.warp) {
-            for (uint32_t left = cell.readers; left; left &= left - 1) {
+        if (reads.stamp < first_stamp_) reads.warps = 0;
+        if (reads.warps != bit) {
+            for (uint32_t left = reads.warps; left; left &= left - 1) {
                 const int v = __builtin_ctz(left);
-                if (cell.read_stamp <= seen[v]) cell.readers &= ~(1u << v);
+                if (reads.stamp <= seen[v]) reads.warps &= ~(1u << v);
             }
         }
-        cell.readers |= 1u << a.warp;
-        cell.read_stamp = stamp_[a.warp];
+        reads = {now, reads.warps | bit};
         cell.read_line = static_cast<uint16_t>(a.place.line);
     }
     return nullptr;
@@ -113,12 +116,13 @@ const char *Shadow::write(const Access &a) {
                 return text_;
             }
             if (cell.write_stamp > seen[cell.writer]) return race("written", cell.writer, cell.write_line, a);
-            for (uint32_t left = cell.read_stamp < first_stamp_ ? 0 : cell.readers; left; left &= left - 1) {
+            for (uint32_t left = reads_[i].stamp < first_stamp_ ? 0 : reads_[i].warps; left; left &= left - 1) {
                 const int v = __builtin_ctz(left);
-                if (cell.read_stamp > seen[v]) return race("read", v, cell.read_line, a);
+                if (reads_[i].stamp > seen[v]) return race("read", v, cell.read_line, a);
             }
         }
-        cell = {stamp_[a.warp], 0, 0, static_cast<uint16_t>(a.place.line), 0, static_cast<uint8_t>(a.warp), false};
+        cell = {stamp_[a.warp], static_cast<uint16_t>(a.place.line), 0, static_cast<uint8_t>(a.warp), false};
+        reads_[i] = {0, 0};
     }
     return nullptr;
 }

@@ -8,6 +8,7 @@
 
 #include "simt/place.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -40,23 +41,38 @@ public:
     }
 
     // Null, or what is wrong.
-    const char *read(const Access &access);
+    const char *read(const Access &access) {
+        return read_before(access) ? nullptr : read_first(access);
+    }
     const char *write(const Access &access);
     // The destination of an asynchronous copy, until land(), may be neither read nor written.
     const char *begin_copy(const Access &access);
     void land(const Access &access);
 
 private:
+    // What was read since it was written, apart from the rest: most accesses need no more.
+    struct Reads {
+        uint32_t stamp;
+        uint32_t warps;
+    };
     struct Cell {
         uint32_t write_stamp;
-        uint32_t read_stamp;
-        uint32_t readers;
         uint16_t write_line;
         uint16_t read_line;
         uint8_t writer;
         bool in_flight;
     };
 
+    // Whether the warp has read all of it since its last barrier: then nothing can be wrong that was right.
+    bool read_before(const Access &a) const {
+        const auto last = static_cast<std::size_t>(a.offset + static_cast<uint32_t>(a.bytes) - 1) / 2;
+        if (last >= reads_.size()) return false;
+        for (std::size_t i = a.offset / 2; i <= last; i++) {
+            if (reads_[i].stamp != stamp_[a.warp] || !(reads_[i].warps >> a.warp & 1)) return false;
+        }
+        return true;
+    }
+    const char *read_first(const Access &access);
     const char *check_range(const Access &access);
     const char *race(const char *what, int warp, int line, const Access &access);
     void poison(uint32_t offset, int64_t bytes);
@@ -65,6 +81,7 @@ private:
     int64_t capacity_ = 0;
     int64_t bytes_ = 0;
     std::vector<Cell> cells_;
+    std::vector<Reads> reads_;
     uint32_t first_stamp_ = 0;  // of the block: older cells are unwritten
     uint32_t last_stamp_ = 0;
     int warps_ = 0;
