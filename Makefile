@@ -214,7 +214,7 @@ java: maven native ## build the Java module
 	$(MVN) -q -DskipTests package
 
 .PHONY: test
-test: maven native test-native mutants-sample ## everything that needs no GPU
+test: maven native test-simt test-native mutants-sample ## everything that needs no GPU
 	$(MVN) verify
 	$(MAKE) test-bench
 

@@ -181,6 +181,8 @@ int main(int count, char **arguments) {
         for (size_t t = 0; t < targets.size(); t++) {
             Cell &cell = table.at(c.operation, t);
             if (!targets[t].missing.empty()) continue;
+            // Large cases take minutes on fibers: --backend simt runs them.
+            if (c.large && options.backend == "all" && targets[t].backend == NF4J_BACKEND_SIMT) continue;
             const Verdict verdict = judge(problem, sessions[t], &portable);
             if (!verdict.skipped.empty()) {
                 table.skip(c, targets[t], verdict.skipped);
