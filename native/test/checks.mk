@@ -28,10 +28,34 @@ sanitized-tests: $(LIBRARY) $(NATIVE_TESTS) $(CONFORMANCE)
 	$(CONFORMANCE) --backend all --small --op '$(CONFORMANCE_OP)'
 
 # The Java tests over the instrumented library: make sanitize-java TESTS=LifetimeTest. The JVM uses SIGSEGV itself, and leaks at its end.
-TESTS ?= LifetimeTest,DeviceTest,OpsTest,ArgumentTest,Nf4FixtureTest,BackwardRulesTest
+TESTS ?= LifetimeTest,DeviceTest,ConcurrencyTest,OpsTest,ArgumentTest,Nf4FixtureTest,BackwardRulesTest
 .PHONY: sanitize-java
 sanitize-java: java
 	$(call built,asan,$(ASAN_FLAGS),$(BUILD)/asan/native/libnf4j.so)
 	ASAN_OPTIONS=handle_segv=0:allow_user_segv_handler=1:detect_leaks=0:allocator_may_return_null=1 \
 	    LD_PRELOAD=$$($(CXX) -print-file-name=libasan.so) \
 	    $(MVN) -Dnf4j.native=$(CURDIR)/$(BUILD)/asan/native -Dtest=$(TESTS) -Dsurefire.failIfNoSpecifiedTests=false surefire:test
+
+# Readers of files under Jazzer, one format after the other: make fuzz SECONDS_EACH=600 FORMATS=gguf. What it finds goes, made small, to
+# src/test/resources/fuzz/<format>/, from where FuzzCorpusTest replays it. An adapter's patterns are regular expressions by design.
+JAZZER       := $(BUILD)/jazzer
+SECONDS_EACH ?= 60
+FORMATS      ?= safetensors gguf config tokenizer adapter jsonl quant_state
+
+$(JAZZER)/jazzer.jar: | maven
+	$(MVN) -q dependency:copy -Dartifact=com.code-intelligence:jazzer:0.30.0 -Dmdep.stripVersion -DoutputDirectory=$(JAZZER)
+	$(MVN) -q dependency:copy -Dartifact=com.code-intelligence:jazzer-api:0.30.0 -Dmdep.stripVersion -DoutputDirectory=$(JAZZER)
+
+.PHONY: fuzz
+fuzz: java $(JAZZER)/jazzer.jar ## fuzz the readers of files with Jazzer (downloads it once)
+	$(MVN) -q test-compile dependency:build-classpath -Dmdep.outputFile=$(CURDIR)/$(JAZZER)/classpath
+	@set -e; for format in $(FORMATS); do \
+	    mkdir -p $(JAZZER)/$$format; echo "== $$format"; \
+	    $$(bin/find-jdk)/bin/java -Dnf4j.fuzz=$$format -Dai.djl.offline=true -Xmx2g --enable-native-access=ALL-UNNAMED \
+	        -cp $(JAZZER)/jazzer.jar:$(JAZZER)/jazzer-api.jar:target/classes:target/test-classes:$$(cat $(JAZZER)/classpath) \
+	        com.code_intelligence.jazzer.Jazzer --target_class=io.github.nf4j.io.FuzzTarget --reproducer_path=$(JAZZER) \
+	        --instrumentation_includes='io.github.nf4j.io.**:io.github.nf4j.train.**' -artifact_prefix=$(JAZZER)/ \
+	        --disabled_hooks=com.code_intelligence.jazzer.sanitizers.RegexInjection \
+	        -max_total_time=$(SECONDS_EACH) -max_len=4096 -timeout=20 -print_final_stats=1 \
+	        $(JAZZER)/$$format src/test/resources/fuzz/$$format; \
+	done

@@ -50,8 +50,12 @@ public record PeftAdapter(PeftConfig config, Map<String, Matrices> modules) {
         Map<String, Matrices> modules = new TreeMap<>();
         for (String name : weights.names()) {
             String path = modulePath(weights, name);
-            if (!modules.containsKey(path)) {
-                modules.put(path, pair(weights, path, config));
+            try {
+                if (!modules.containsKey(path)) {
+                    modules.put(path, pair(weights, path, config));
+                }
+            } catch (IllegalArgumentException e) { // a pattern of the configuration does not do with this path
+                throw new FileFormatException(folder.resolve(CONFIG), "tensor '" + name + "'", e.getMessage(), e);
             }
         }
         if (modules.isEmpty()) {

@@ -85,8 +85,9 @@ public record PeftConfig(
         layersToTransform = List.copyOf(layersToTransform);
         layersPattern = List.copyOf(layersPattern);
         Stream.of(targetModules, excludeModules).forEach(Modules::check);
-        Stream.of(rankPattern.keySet(), alphaPattern.keySet(), layersPattern).flatMap(Collection::stream)
-                .forEach(Pattern::compile);
+        Stream.of(rankPattern.keySet(), alphaPattern.keySet()).flatMap(Collection::stream)
+                .forEach(pattern -> Pattern.compile(atTheEnd(pattern)));
+        layersPattern.forEach(name -> Pattern.compile(layerBehind("", name)));
     }
 
     private static void require(boolean holds, String name, Object value, String expected) {
@@ -116,7 +117,7 @@ public record PeftConfig(
         return switch (modules) {
             case Modules.Named(List<String> names) -> names.stream()
                     .anyMatch(n -> path.equals(n) || path.endsWith("." + n));
-            case Modules.Matching(String regex) -> Pattern.compile(regex).matcher(path).matches();
+            case Modules.Matching(String regex) -> BoundedRegex.matcher(regex, path).matches();
             case Modules.AllLinear() -> !path.equals("lm_head");
         };
     }
@@ -125,12 +126,20 @@ public record PeftConfig(
         List<String> names = layersPattern.isEmpty() ? List.of("[^.]*") : layersPattern;
         String before = layersPattern.isEmpty() ? ".*?\\." : "(?:^|.*?\\.)";
         for (String name : names) {
-            Matcher matcher = Pattern.compile(before + name + "\\.(?<index>\\d+)\\.").matcher(path);
+            Matcher matcher = BoundedRegex.matcher(layerBehind(before, name), path);
             if (matcher.lookingAt()) {
                 return Optional.of(Integer.valueOf(matcher.group("index")));
             }
         }
         return Optional.empty();
+    }
+
+    private static String layerBehind(String before, String name) {
+        return before + name + "\\.(?<index>\\d{1,9})\\.";
+    }
+
+    private static String atTheEnd(String pattern) {
+        return "(.*\\.)?(" + pattern + ")$";
     }
 
     /// r of a module's adapter.
@@ -151,7 +160,7 @@ public record PeftConfig(
 
     private static <T> T byPattern(Map<String, T> patterns, String path, T otherwise) {
         for (Map.Entry<String, T> pattern : patterns.entrySet()) {
-            if (Pattern.compile("(.*\\.)?(" + pattern.getKey() + ")$").matcher(path).lookingAt()) {
+            if (BoundedRegex.matcher(atTheEnd(pattern.getKey()), path).lookingAt()) {
                 return pattern.getValue();
             }
         }

@@ -1,0 +1,130 @@
+package io.github.nf4j.io;
+
+import io.github.nf4j.DType;
+import io.github.nf4j.train.Dataset;
+import io.github.nf4j.train.ExampleEncoder;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
+
+/// Reads any bytes as a file of one format: it is read to its end, or refused with a [FileFormatException]. Whatever else comes out of
+/// it is a bug.
+///
+/// `make fuzz` hands it to Jazzer; [FuzzCorpusTest] replays what was kept of that.
+public final class FuzzTarget {
+    private static final String PACKED = "model.layers.0.mlp.down_proj.weight";
+    private static final String STATE = PACKED + ".quant_state.bitsandbytes__nf4";
+
+    /// The formats, in lower case the names of their folders of `src/test/resources/fuzz`.
+    enum Format {
+        SAFETENSORS, GGUF, CONFIG, TOKENIZER, ADAPTER, JSONL, QUANT_STATE;
+
+        String folder() {
+            return name().toLowerCase(Locale.ROOT);
+        }
+    }
+
+    private final Path folder;
+    private ExampleEncoder encoder;
+
+    FuzzTarget(Path folder) {
+        this.folder = folder;
+    }
+
+    private static final class OfJazzer {
+        static final Format FORMAT = Format.valueOf(System.getProperty("nf4j.fuzz").toUpperCase(Locale.ROOT));
+        static final FuzzTarget TARGET = new FuzzTarget(newFolder());
+
+        private static Path newFolder() {
+            try {
+                return Files.createTempDirectory("nf4j-fuzz");
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+    }
+
+    /// What Jazzer calls.
+    public static void fuzzerTestOneInput(byte[] bytes) throws IOException {
+        OfJazzer.TARGET.read(OfJazzer.FORMAT, bytes);
+    }
+
+    /// Whether the bytes were read; false if they were refused.
+    boolean read(Format format, byte[] bytes) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            switch (format) {
+                case SAFETENSORS -> readSafetensors(Safetensors.open(write("model.safetensors", bytes), arena));
+                case GGUF -> readGguf(Gguf.open(write("model.gguf", bytes), arena), arena);
+                case CONFIG -> {
+                    write("config.json", bytes);
+                    HuggingFaceConfig.read(folder);
+                }
+                case TOKENIZER -> readTokenizer(TokenizerJson.read(write("tokenizer.json", bytes)));
+                case ADAPTER -> readAdapter(PeftConfigJson.read(JsonObject.read(write("adapter_config.json", bytes))));
+                case JSONL -> Dataset.read(write("data.jsonl", bytes), encoder(), 64);
+                case QUANT_STATE -> readQuantState(bytes, arena);
+            }
+            return true;
+        } catch (FileFormatException e) {
+            return false;
+        }
+    }
+
+    private Path write(String name, byte[] bytes) throws IOException {
+        return Files.write(folder.resolve(name), bytes);
+    }
+
+    private static void readSafetensors(Safetensors file) {
+        file.names().forEach(name -> file.tensor(name).data().toArray(ValueLayout.JAVA_BYTE));
+    }
+
+    private static void readGguf(Gguf file, Arena arena) {
+        for (String name : file.tensorNames()) {
+            GgufTensor tensor = file.tensor(name);
+            tensor.dequantize(0, tensor.elements(), arena.allocate(ValueLayout.JAVA_FLOAT, tensor.elements()));
+        }
+        if (file.metadata().has("llama.block_count")) {
+            new GgufWeights(file, GgufConfig.read(file));
+        }
+    }
+
+    private static void readTokenizer(TokenizerJson json) throws IOException {
+        try (Tokenizer tokenizer = Tokenizer.of(json, List.of(), OptionalInt.empty())) {
+            tokenizer.encode("Hello, world", true);
+        }
+    }
+
+    private static void readAdapter(PeftConfig config) {
+        try {
+            config.targets("model.layers.0.self_attn.q_proj");
+            config.rank("model.layers.0.self_attn.q_proj");
+        } catch (IllegalArgumentException e) {
+            throw new FileFormatException(Path.of("adapter_config.json"), "pattern", e.getMessage(), e);
+        }
+    }
+
+    private ExampleEncoder encoder() throws IOException {
+        if (encoder == null) {
+            encoder = new ExampleEncoder(Tokenizer.open(Fixtures.path("models/llama-tied")), Optional.empty(), 1 << 16);
+        }
+        return encoder;
+    }
+
+    private void readQuantState(byte[] bytes, Arena arena) throws IOException {
+        Safetensors honest = Safetensors.open(Fixtures.path("bnb/nf4-nested").resolve("model.safetensors"), arena);
+        List<RawTensor> tensors = honest.names().stream().filter(name -> name.startsWith(PACKED)).map(name -> name.equals(STATE)
+                ? new RawTensor(STATE, DType.U8, new long[] {bytes.length}, Fixtures.offHeap(MemorySegment.ofArray(bytes)))
+                : honest.tensor(name)).toList();
+        Safetensors.write(folder.resolve("model.safetensors"), tensors, Map.of());
+        BnbWeight.read(SafetensorsWeights.open(folder, arena), PACKED);
+    }
+}
