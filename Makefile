@@ -113,6 +113,10 @@ CUDA_LIBRARY := $(NATIVE)/libnf4j-cuda.so
 .PHONY: cuda
 cuda: $(LIBRARY) $(CUDA_LIBRARY) ## build libnf4j-cuda; needs nvcc (make cuda-toolkit)
 
+.PHONY: cuda-budget
+cuda-budget: cuda ## compare the kernels' registers and spills with native/cuda/budget.txt
+	python3 native/cuda/budget.py $(NATIVE)/obj/gpu/cuda $(if $(UPDATE),--update)
+
 .PHONY: cuda-toolkit
 cuda-toolkit: ## install the pinned nvcc from PyPI into build/cuda-toolkit
 	python3 -m venv $(TOOLKIT)

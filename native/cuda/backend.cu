@@ -1,6 +1,7 @@
 // The backend's table and the one symbol that its library exports.
 #include "cuda/device.h"
 #include "cuda/families.h"
+#include "cuda/product.h"
 
 #include <cstdarg>
 #include <cstdio>
@@ -27,8 +28,20 @@ namespace cuda {
 
 namespace {
 
-int32_t explain(nf4j_stream *, int32_t, int64_t, int64_t, int64_t, int32_t, char *text, int64_t capacity) {
-    std::snprintf(text, static_cast<size_t>(capacity), "%s: one kernel", backend_name);
+int32_t explain(nf4j_stream *, int32_t operation, int64_t m, int64_t n, int64_t k, int32_t dtype, char *text,
+                int64_t capacity) {
+    switch (operation) {
+        case NF4J_OP_NF4_MATMUL:
+        case NF4J_OP_LORA_FORWARD:
+        case NF4J_OP_LOSS:
+        case NF4J_OP_DENSE_MATMUL: explain_product(m, n, k, dtype, text, capacity); break;
+        case NF4J_OP_NF4_MATMUL_BACKWARD:
+        case NF4J_OP_LORA_BACKWARD: explain_product(m, k, n, dtype, text, capacity); break;
+        case NF4J_OP_ATTENTION:
+            std::snprintf(text, static_cast<size_t>(capacity), "FFMA, tiles of 32x32 (16x16 beyond a head_dim of 128)");
+            break;
+        default: std::snprintf(text, static_cast<size_t>(capacity), "one kernel for all shapes");
+    }
     return NF4J_OK;
 }
 

@@ -4,6 +4,8 @@
 #include "cuda/product_bf16.cuh"
 #include "cuda/product_f32.cuh"
 
+#include <cstdio>
+
 namespace nf4j::cuda {
 
 Operand rows_of(const nf4j_tensor *matrix) {
@@ -81,11 +83,14 @@ int32_t launch_bf16(nf4j_stream *stream, const char *name, const Product &p) {
                   product_bf16_kernel<left, right, T>, p);
 }
 
+bool takes_big_tiles(int64_t m, int64_t n) {
+    return ceil_div(m, BigTile::m) * ceil_div(n, BigTile::n) >= enough_big_tiles;
+}
+
 template <Load left, Load right>
 int32_t launch_bf16(nf4j_stream *stream, const char *name, const Product &p) {
-    const bool big = ceil_div(p.m, BigTile::m) * ceil_div(p.n, BigTile::n) >= enough_big_tiles;
-    return big ? launch_bf16<left, right, BigTile>(stream, name, p)
-               : launch_bf16<left, right, SmallTile>(stream, name, p);
+    return takes_big_tiles(p.m, p.n) ? launch_bf16<left, right, BigTile>(stream, name, p)
+                                     : launch_bf16<left, right, SmallTile>(stream, name, p);
 }
 
 // BF16 that 16-byte copies can fetch.
@@ -116,6 +121,24 @@ int32_t multiply(nf4j_stream *stream, const char *name, const Product &p, int32_
     if (dtype == NF4J_BF16) return multiply_bf16(stream, name, p);
     const int64_t tiles = ceil_div(p.m, f32_tile) * ceil_div(p.n, f32_tile);
     return launch(stream, name, tiles, f32_threads, f32_shared_bytes, product_f32_kernel, p);
+}
+
+void explain_product(int64_t m, int64_t n, int64_t k, int32_t dtype, char *text, int64_t capacity) {
+    const auto size = static_cast<size_t>(capacity);
+    const auto K = static_cast<long long>(k);
+    if (dtype != NF4J_BF16) {
+        std::snprintf(text, size, "FFMA, tiles of %dx%dx%d, 2 buffers, %lld blocks, k = %lld in one chain", f32_tile,
+                      f32_tile, f32_depth, static_cast<long long>(ceil_div(m, f32_tile) * ceil_div(n, f32_tile)), K);
+        return;
+    }
+    const bool big = takes_big_tiles(m, n);
+    const int tile_m = big ? BigTile::m : SmallTile::m, tile_n = big ? BigTile::n : SmallTile::n;
+    std::snprintf(text, size,
+                  "mma.sync m16n8k16, tiles of %dx%dx%d (128x128 from %lld such tiles on), %d stages of cp.async where "
+                  "rows are 16-byte "
+                  "aligned, %lld blocks, k = %lld in one chain",
+                  tile_m, tile_n, bf16_depth, static_cast<long long>(enough_big_tiles), BigTile::stages,
+                  static_cast<long long>(ceil_div(m, tile_m) * ceil_div(n, tile_n)), K);
 }
 
 }  // namespace nf4j::cuda

@@ -65,4 +65,7 @@ Product product(const Operand &left, const Operand &right, int64_t k, const nf4j
 // `dtype` of the activations decides between F32 and tensor cores.
 int32_t multiply(nf4j_stream *stream, const char *name, const Product &product, int32_t dtype);
 
+// What multiply would do, into text[capacity].
+void explain_product(int64_t m, int64_t n, int64_t k, int32_t dtype, char *text, int64_t capacity);
+
 }  // namespace nf4j::cuda
