@@ -41,7 +41,11 @@ void build(const Dense &d, Problem &p, Random &random) {
     o.bias = d.bias ? p.input("bias", 1, d.n, d.bias) : none;
     o.c = p.output("c", d.m, d.n, d.c, Tokens::rows);
     p.exact = d.exact;
-    const auto fill = [&](int matrix) { d.exact ? p[matrix].integers(random, -4, 4) : p[matrix].normals(random); };
+    // Integers other than 0: a product of one by one elements shall not vanish.
+    const auto element = [&] {
+        return d.exact ? static_cast<double>(integer(random, 1, 4) * (2 * integer(random, 0, 1) - 1)) : normal(random);
+    };
+    const auto fill = [&](int matrix) { p[matrix].fill([&](int64_t, int64_t) { return element(); }); };
     fill(o.a);
     fill(o.b);
     if (o.bias != none) fill(o.bias);
@@ -57,7 +61,7 @@ void build(const Dense &d, Problem &p, Random &random) {
     };
     Dense wrong = d;
     wrong.alpha = 1;
-    if (d.k > 0) mistake("no alpha", wrong);
+    if (d.k > 0 && d.m * d.n > 1) mistake("no alpha", wrong);  // one element may hide behind the bias
     wrong = d;
     wrong.beta = 1;
     if (d.beta != 0) mistake("beta of 1", wrong);

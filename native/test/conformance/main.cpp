@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <regex>
+#include <set>
 
 using namespace conformance;
 
@@ -101,8 +102,8 @@ public:
         return row[target];
     }
 
-    void skip(const Case &c, const Target &target, const std::string &why) {
-        skipped_[c.id + ": " + why] += " " + target.name;
+    void skip(const std::string &what, const Target &target, const std::string &why) {
+        skipped_[what + ": " + why].insert(target.name);
     }
 
     // Returns how many cases ran.
@@ -131,14 +132,18 @@ public:
         for (const Target &t : targets_) {
             if (!t.missing.empty()) std::printf("skipped %s: %s\n", t.name.c_str(), t.missing.c_str());
         }
-        for (const auto &[what, where] : skipped_) std::printf("skipped on%s: %s\n", where.c_str(), what.c_str());
+        for (const auto &[what, where] : skipped_) {
+            std::printf("skipped on");
+            for (const std::string &name : where) std::printf(" %s", name.c_str());
+            std::printf(": %s\n", what.c_str());
+        }
         return executed;
     }
 
 private:
     std::vector<Target> targets_;
     std::vector<std::string> order_;
-    std::map<std::string, std::string> skipped_;  // the case and the reason: where
+    std::map<std::string, std::set<std::string>> skipped_;  // the case and the reason: where
     std::map<std::string, std::vector<Cell>> rows_;
 };
 
@@ -181,11 +186,13 @@ int main(int count, char **arguments) {
         for (size_t t = 0; t < targets.size(); t++) {
             Cell &cell = table.at(c.operation, t);
             if (!targets[t].missing.empty()) continue;
-            // Large cases take minutes on fibers: --backend simt runs them.
-            if (c.large && options.backend == "all" && targets[t].backend == NF4J_BACKEND_SIMT) continue;
+            if (c.large && options.backend == "all" && targets[t].backend == NF4J_BACKEND_SIMT) {
+                table.skip("large cases", targets[t], "they take minutes on fibers; --backend simt runs them");
+                continue;
+            }
             const Verdict verdict = judge(problem, sessions[t], &portable);
             if (!verdict.skipped.empty()) {
-                table.skip(c, targets[t], verdict.skipped);
+                table.skip(c.id, targets[t], verdict.skipped);
                 continue;
             }
             cell.executed++;

@@ -132,8 +132,9 @@ void fill_states(Problem &p, const Parameter &a, bool fresh, Random &random) {
         p[a.v].fill([&](int64_t, int64_t i) { return untouched(i) ? 0 : 1e-4 * std::exp(normal(random)); });
         return;
     }
-    p[a.m].fill(
-        [&](int64_t, int64_t i) { return untouched(i) ? nearest(dynamic_values(true), 0) : integer(random, 0, 255); });
+    p[a.m].fill([&](int64_t, int64_t i) {
+        return untouched(i) ? nearest(dynamic_values(true), 0) : i == 0 ? 250 : integer(random, 0, 255);
+    });
     p[a.v].fill([&](int64_t, int64_t i) { return untouched(i) ? 0 : integer(random, 1, 255); });
     p[a.absmax].fill(
         [&](int64_t, int64_t b) { return fresh ? 0 : std::exp(normal(random)) * (b < a.blocks() ? 0.01 : 1e-4); });
@@ -172,8 +173,8 @@ void build_adamw(const std::vector<int64_t> &sizes, const Adamw &c, Problem &p, 
             {name, [=](Problem &q) { q.model = [=](Problem &r) { model(wrong, parameters, scale, r); }; }});
     };
     Adamw wrong = c;
-    wrong.step++;
-    mistake("the next step's correction", wrong);
+    wrong.step += 10;
+    mistake("a later step's correction", wrong);
     wrong = c;
     wrong.weight_decay = 0;
     mistake("no decay", wrong);

@@ -86,7 +86,9 @@ Nf4 &Nf4::reals(Random &random) {
     const auto magnitude = [&] { return static_cast<float>(std::exp(0.5 * normal(random))); };
     for (size_t i = 0; i < 16; i++) quant_map[i] = static_cast<float>(nf4_values()[i]);
     for (size_t i = 0; i < nested_map.size(); i++) nested_map[i] = static_cast<float>(dynamic_values(true)[i]);
-    for (float &scale : absmax) scale = magnitude();
+    for (size_t b = 0; b < absmax.size(); b++) {
+        absmax[b] = static_cast<float>(integer(random, 1 << 20, 2 << 20)) * (b % 2 ? 0x1p-19f : 0x1p-21f);
+    }
     for (float &scale : nested_absmax) scale = 0.5f * magnitude();
     if (nested) nested_offset = magnitude();
     return *this;
