@@ -5,16 +5,17 @@ import java.util.List;
 import java.util.Map;
 
 /// Sizes of real models: the shapes that users run are the ones worth measuring.
-final class Models {
-    static final Model SMOLLM2_135M = new Model("smollm2-135m", 576, 1536, 9, 3, 64, 49152);
-    static final Model TINYLLAMA_1_1B = new Model("tinyllama-1.1b", 2048, 5632, 32, 4, 64, 32000);
-    static final Model LLAMA3_8B = new Model("llama3-8b", 4096, 14336, 32, 8, 128, 128256);
-    static final List<Model> ALL = List.of(SMOLLM2_135M, TINYLLAMA_1_1B, LLAMA3_8B);
+public final class Models {
+    static final Model SMOLLM2_135M = new Model("smollm2-135m", 30, 576, 1536, 9, 3, 64, 49152, true);
+    static final Model TINYLLAMA_1_1B = new Model("tinyllama-1.1b", 22, 2048, 5632, 32, 4, 64, 32000, false);
+    static final Model LLAMA3_8B = new Model("llama3-8b", 32, 4096, 14336, 32, 8, 128, 128256, false);
+    public static final List<Model> ALL = List.of(SMOLLM2_135M, TINYLLAMA_1_1B, LLAMA3_8B);
 
     private Models() {
     }
 
-    record Model(String name, int hidden, int intermediate, int heads, int kvHeads, int headDim, int vocabulary) {
+    public record Model(String name, int layers, int hidden, int intermediate, int heads, int kvHeads, int headDim, int vocabulary,
+                        boolean tiedEmbeddings) {
         /// The linear layers that differ in shape, as [out, in]: o has that of q, v that of k, up that of gate.
         Map<String, int[]> linears() {
             Map<String, int[]> linears = new LinkedHashMap<>();

@@ -3,6 +3,8 @@ package io.github.nf4j.bench.cli;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.CaseResult.Status;
 import io.github.nf4j.bench.result.ResultFile;
@@ -88,6 +90,26 @@ class RunCommandTest {
                 "--quick", "--out", folder.resolve("limits.json").toString());
         assertEquals(1, run.exitCode(), run::toString);
         assertTrue(run.out().contains("not measured: no peer was asked for") && run.out().endsWith("\n0 of 1 goals met\n"), run::toString);
+    }
+
+    @Test
+    void wholeStepsAreTimedByPart() throws Exception {
+        for (String base : new String[] {"nf4", "none"}) {
+            CommandRun run = CommandRun.of("train", "--layers", "1", "--tokens", "8", "--steps", "2", "--base", base);
+            assertEquals(0, run.exitCode(), run::toString);
+            JsonNode outcome = new ObjectMapper().readTree(run.out());
+            assertEquals(2, outcome.path("steps").size());
+            for (JsonNode step : outcome.path("steps")) {
+                double parts = step.path("forward").asDouble() + step.path("backward").asDouble() + step.path("optimizer").asDouble();
+                assertEquals(step.path("seconds").asDouble(), parts, 1e-6);
+                // random weights know nothing: about the logarithm of the vocabulary
+                assertEquals(Math.log(49152), step.path("loss").asDouble(), 1);
+            }
+        }
+        CommandRun unknown = CommandRun.of("train", "--model", "smollm-135m");
+        assertEquals(2, unknown.exitCode());
+        assertTrue(unknown.err().contains("the nearest are smollm2-135m"), unknown::toString);
+        assertEquals(2, CommandRun.of("train", "--layers", "0").exitCode());
     }
 
     @Test
