@@ -9,7 +9,7 @@ CXXFLAGS  ?= -O3 -g1
 WARNINGS  := -Wall -Wextra -Wpedantic -Werror
 # No fast-math anywhere, and no contraction but where a kernel asks for an FMA by name: results must not depend on the compiler.
 CPPFLAGS_ := -std=c++17 -fPIC -fvisibility=hidden -fno-exceptions -fno-rtti -ffp-contract=off -pthread \
-             -DNF4J_BUILD -Inative/include -Inative $(WARNINGS)
+             -DNF4J_BUILD -Inative/include -Inative -ffile-prefix-map=$(CURDIR)=. $(WARNINGS)
 LDFLAGS_  := -shared -pthread -static-libstdc++ -static-libgcc -Wl,--version-script=native/nf4j.map -Wl,-z,defs -ldl
 
 ARCH := $(shell uname -m)
@@ -188,8 +188,8 @@ $(FAULTS): native/test/faults/faults_test.cpp $(NATIVE)/test/libinterpose.so nat
 test-native: $(LIBRARY) check-isa $(NATIVE_TESTS) $(FAULTS) $(CONFORMANCE) ## test the native library without Java
 	@native/test/abi.sh $(LIBRARY) native/include/nf4j.h $(NATIVE)/test/abi_test | diff -u native/nf4j.abi - || { \
 	    echo "the C ABI is not that of native/nf4j.abi. When that is meant: make abi" >&2; exit 1; }
-	@set -e; for test in $(NATIVE_TESTS) $(FAULTS); do echo $$test; $$test; done
-	$(CONFORMANCE) --backend all
+	@set -e; for test in $(NATIVE_TESTS) $(FAULTS); do echo $$test; $(RUN) $$test; done
+	$(RUN) $(CONFORMANCE) --backend all $(CONFORMANCE_ARGUMENTS)
 
 .PHONY: abi
 abi: $(LIBRARY) $(NATIVE)/test/abi_test ## accept a change of the C ABI; an incompatible one increases NF4J_ABI_VERSION
@@ -271,6 +271,8 @@ $(INTEROP)/ready: src/test/python/requirements.txt
 interop: all $(INTEROP)/ready ## compare with the live PEFT, transformers and bitsandbytes (downloads 5 GB once)
 	HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= $(INTEROP)/bin/python src/test/python/interop.py
 
+include package.mk
+
 .PHONY: bindings
 bindings: ## regenerate the Java bindings from native/include/nf4j.h
 	bindings/generate.sh
@@ -281,4 +283,4 @@ clean: ## remove what was built
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20

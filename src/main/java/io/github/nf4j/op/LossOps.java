@@ -10,8 +10,8 @@ public final class LossOps {
     private LossOps() {
     }
 
-    /// For each token t with a label: `loss[t]` = logsumexp(logits) - logits[label] with logits = hidden[t] * head^T +
-    /// bias, and `dhidden[t]` = gradScale * (softmax(logits) - onehot(label)) * head. Tokens with label -100 get 0 in
+    /// For each token t with a label: `loss[t] = logsumexp(logits) - logits[label]` with `logits = hidden[t] * head^T +
+    /// bias`, and `dhidden[t] = gradScale * (softmax(logits) - onehot(label)) * head`. Tokens with label -100 get 0 in
     /// both.
     ///
     /// @param hidden  [m, n] F32 or BF16
