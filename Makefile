@@ -244,6 +244,10 @@ $(PEERS)/ready: bench/peers/requirements.txt
 .PHONY: bench-peers
 bench-peers: $(PEERS)/ready ## fetch the BLAS libraries that nf4j-bench measures beside its own (1.2 GB)
 
+.PHONY: bench-instructions
+bench-instructions: $(NATIVE)/bench/instructions ## compare instruction counts with bench/instructions.txt: exact where times are noisy
+	bench/instructions.sh $< bench/instructions.txt $(UPDATE)
+
 .PHONY: test-bench
 test-bench: maven native $(BENCH_DRIVERS) ## test the harness
 	$(MVN) -f bench/pom.xml -DskipTests verify
