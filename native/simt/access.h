@@ -15,6 +15,7 @@ inline char *shared_bytes(uint32_t offset, int bytes, int alignment, bool write,
     Shadow &shadow = engine.shared();
     if (offset % static_cast<uint32_t>(alignment) != 0) report_misaligned(offset, bytes, place);
     const Shadow::Access access = {offset, bytes, engine.thread().warp, place};
+    engine.count({offset, bytes, true, place});
     if (const char *wrong = write ? shadow.write(access) : shadow.read(access)) engine.report(place, "%s", wrong);
     return shadow.memory() + offset;
 }

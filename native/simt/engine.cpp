@@ -40,6 +40,8 @@ int32_t Engine::run(const Grid &grid) {
     grid_ = grid;
     failed_ = false;
     seed_ = schedule_seed();
+    counting_ = std::getenv("NF4J_SIMT_COUNT") != nullptr;
+    counters_ = {};
     random_.seed(seed_);
     threads_.resize(static_cast<size_t>(std::max(grid.threads, static_cast<int>(threads_.size()))));
     if (!stacks_.reserve(grid.threads)) return fail(NF4J_OUT_OF_MEMORY, "simt: no memory for %d stacks", grid.threads);
@@ -56,7 +58,24 @@ int32_t Engine::run(const Grid &grid) {
         run_block(block);
         block = (block + stride) % grid.blocks;
     }
-    return failed_ ? fail(NF4J_INTERNAL, "%s", report_) : NF4J_OK;
+    if (failed_) return fail(NF4J_INTERNAL, "%s", report_);
+    if (counting_) {
+        std::fprintf(
+            stderr,
+            "simt: %s: %lld blocks, %lld shared accesses, %lld bank conflicts, %lld global accesses, %lld sectors of "
+            "%lld\n",
+            grid.kernel, static_cast<long long>(grid.blocks), static_cast<long long>(counters_.shared_accesses),
+            static_cast<long long>(counters_.bank_conflicts), static_cast<long long>(counters_.global_accesses),
+            static_cast<long long>(counters_.sectors), static_cast<long long>(counters_.needed_sectors));
+    }
+    return NF4J_OK;
+}
+
+void Engine::count_accesses(int warp) {
+    if (!counting_) return;
+    std::vector<CountedAccess> *lanes[warp_size];
+    for (int l = 0; l < warp_size; l++) lanes[l] = &threads_[static_cast<size_t>(warp * warp_size + l)].accesses;
+    count_warp(lanes, &counters_);
 }
 
 void Engine::run_block(int64_t block) {
@@ -73,12 +92,14 @@ void Engine::run_block(int64_t block) {
         thread.lane = i % warp_size;
         thread.warp = i / warp_size;
         thread.state = Thread::State::ready;
+        thread.accesses.clear();
         thread.copies.clear();
         thread.copy_groups.clear();
     }
     while (!failed_ && done_ < grid_.threads) {
         if (!(seed_ == 0 ? step_in_order() : step_adversarially())) report_deadlock();
     }
+    for (int w = 0; w < grid_.threads / warp_size; w++) count_accesses(w);
 }
 
 // Every ready thread once. False when there was none.
@@ -162,6 +183,7 @@ void Engine::barrier(int id, int threads, Place place) {
         mask |= 1u << thread.warp;
     }
     shadow_.synchronize(mask);
+    for (uint32_t left = mask; left; left &= left - 1) count_accesses(__builtin_ctz(left));
 }
 
 void Engine::collective(const char *name, Place place, void *argument, void (*combine)(void *const *)) {
@@ -182,6 +204,7 @@ void Engine::collective(const char *name, Place place, void *argument, void (*co
         return;
     }
     warp.arrived = 0;
+    count_accesses(current_->warp);
     combine(warp.arguments);
     Thread *lanes = &threads_[static_cast<size_t>(current_->warp * warp_size)];
     for (int l = 0; l < warp_size; l++) {

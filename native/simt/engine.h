@@ -6,6 +6,7 @@
 // as far as it can.
 #pragma once
 
+#include "simt/counters.h"
 #include "simt/fiber.h"
 #include "simt/place.h"
 #include "simt/shadow.h"
@@ -38,7 +39,8 @@ struct Thread {
     State state;
     const char *waiting_for;  // of a thread that waits
     Place place;
-    std::vector<PendingCopy> copies;  // oldest first
+    std::vector<CountedAccess> accesses;  // since the last synchronisation, when they are counted
+    std::vector<PendingCopy> copies;      // oldest first
     std::vector<size_t>
         copy_groups;  // the number of copies in each group that was committed and has not been waited for
 };
@@ -61,6 +63,14 @@ public:
     }
     // The same at any time.
     static Engine &of_this_thread();
+
+    // Of the last grid; all 0 unless NF4J_SIMT_COUNT is set.
+    const Counters &counters() const {
+        return counters_;
+    }
+    void count(const CountedAccess &access) {
+        if (counting_) current_->accesses.push_back(access);
+    }
 
     // Returns NF4J_OK, or a status with the report as the last error.
     int32_t run(const Grid &grid);
@@ -111,6 +121,7 @@ private:
     bool step_adversarially();
     void suspend();
     void report_deadlock();
+    void count_accesses(int warp);
     void fail_once(const char *text);
 
     Grid grid_ = {};
@@ -119,6 +130,8 @@ private:
     void *scheduler_ = nullptr;
     int done_ = 0;
     bool failed_ = false;
+    bool counting_ = false;
+    Counters counters_;
     char report_[768] = {};
     uint64_t seed_ = 0;
     std::mt19937_64 random_;

@@ -131,6 +131,32 @@ void test_warp_functions() {
     }
 }
 
+// ---- counters
+
+__global__ void stride_kernel(int stride, const float *from) {
+    SharedArena arena;
+    const Shared<float> values = arena.take<float>(32 * 32);
+    values.store(thread_id() * stride, load_global<float>(from + thread_id() * stride));
+}
+
+// A stride of s words meets gcd(s, 32) lanes in a bank, and touches 32 s / 8 sectors of 32 bytes, at most one for each
+// lane.
+void test_counters() {
+    alignas(128) static const float from[32 * 32] = {};
+    setenv("NF4J_SIMT_COUNT", "1", 1);
+    for (int stride : {1, 2, 3, 8, 32}) {
+        run(launch(nullptr, "stride", 1, 32, 4096, stride_kernel, stride, static_cast<const float *>(from)),
+            "stride_kernel");
+        const simt::Counters &counters = simt::Engine::of_this_thread().counters();
+        const int lanes_in_a_bank = stride == 3 ? 1 : stride, sectors = stride < 8 ? 4 * stride : 32;
+        check(counters.shared_accesses == 1 && counters.bank_conflicts == lanes_in_a_bank - 1,
+              "stride %d: %d bank conflicts", stride, static_cast<int>(counters.bank_conflicts));
+        check(counters.global_accesses == 1 && counters.sectors == sectors && counters.needed_sectors == 4,
+              "stride %d: %d sectors", stride, static_cast<int>(counters.sectors));
+    }
+    unsetenv("NF4J_SIMT_COUNT");
+}
+
 // ---- mistakes
 
 // Two warps exchange values through shared memory, in two rounds.
@@ -274,6 +300,7 @@ int main() {
         test_ldmatrix();
         test_warp_functions();
         test_mistakes();
+        test_counters();
     }
     return test::finish("simt engine_test");
 }
