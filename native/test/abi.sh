@@ -1,7 +1,7 @@
 #!/bin/sh
 # Prints the C ABI of a build, one line each: functions with the version of their symbol, constants, struct layouts. The
 # first word says which. Fails when the library exports anything but the functions that the header declares.
-# Usage: abi.sh libnf4j.so nf4j.h abi_test
+# Usage: [RUN=emulator] abi.sh libnf4j.so nf4j.h abi_test
 set -eu
 exported=$(nm -D --defined-only "$1" | awk '$2 != "A" { print $3 }' | sort)
 # Declarations, each on a line of its own.
@@ -16,4 +16,4 @@ fi
 echo "$exported" | sed 's/^/symbol /'
 echo "$declared" | sed 's/^/function /'
 grep -o 'NF4J_[A-Z0-9_]* = [0-9a-fx]*' "$2" | sed 's/^/constant /'
-"$3" --layout | sed 's/^/struct /'
+${RUN:-} "$3" --layout | sed 's/^/struct /'

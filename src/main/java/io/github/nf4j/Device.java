@@ -88,6 +88,20 @@ public final class Device implements AutoCloseable {
         return new Stream(this, workspaceBytes);
     }
 
+    /// A stream that queues its operations on one of another framework's, so that both keep one order. The other
+    /// framework goes on owning it: it outlives this object, whose closing leaves it as it is.
+    ///
+    /// @param nativeStream   the handle of the foreign stream: a `CUstream`, which is the same as a `cudaStream_t`
+    /// @param workspaceBytes scratch memory for operations; 0 takes the backend's default
+    /// @throws IllegalArgumentException if this is a host backend, which has no native streams, or `nativeStream` is 0
+    public Stream wrapStream(long nativeStream, long workspaceBytes) {
+        if (nativeStream == 0) {
+            throw new IllegalArgumentException("nativeStream is 0, the legacy default stream, which cannot be wrapped; "
+                    + "give a stream that was created");
+        }
+        return new Stream(this, workspaceBytes, MemorySegment.ofAddress(nativeStream));
+    }
+
     /// Closes the device. Closing twice does nothing.
     ///
     /// @throws IllegalStateException if a stream or memory made from it is still open

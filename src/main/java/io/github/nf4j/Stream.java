@@ -27,11 +27,17 @@ public final class Stream implements AutoCloseable {
     /// @param workspaceBytes scratch memory for operations; 0 takes the backend's default
     /// @throws OutOfDeviceMemoryException if there is no memory for the workspace
     public Stream(Device device, long workspaceBytes) {
+        this(device, workspaceBytes, MemorySegment.NULL);
+    }
+
+    /// @param nativeStream a stream of another framework's that operations are queued on, or null for an own one
+    Stream(Device device, long workspaceBytes, MemorySegment nativeStream) {
         this.device = device;
         device.handle().acquire();
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment options = nf4j_stream_options.allocate(arena);
             nf4j_stream_options.struct_size(options, (int) nf4j_stream_options.sizeof());
+            nf4j_stream_options.native_stream(options, nativeStream);
             nf4j_stream_options.workspace_bytes(options, workspaceBytes);
             MemorySegment result = arena.allocate(ValueLayout.ADDRESS);
             Status.check(Nf4jH.nf4j_stream_create(device.handle().pointer(), options, result));

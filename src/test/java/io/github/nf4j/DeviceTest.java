@@ -86,4 +86,16 @@ class DeviceTest {
         assertEquals(1, Version.abi());
         assertTrue(Version.library().toString().endsWith(System.mapLibraryName("nf4j")));
     }
+
+    @ParameterizedTest
+    @EnumSource(names = {"REFERENCE", "CPU"})
+    void hostBackendsRefuseAForeignStreamAndLoseNothing(Backend backend) {
+        try (Device device = Device.open(backend)) {
+            String foreign = assertThrows(IllegalArgumentException.class, () -> device.wrapStream(0x1000, 0))
+                    .getMessage();
+            assertTrue(foreign.contains("native_stream"), foreign);
+            String none = assertThrows(IllegalArgumentException.class, () -> device.wrapStream(0, 0)).getMessage();
+            assertTrue(none.contains("nativeStream is 0"), none);
+        }  // closes: what failed left nothing open
+    }
 }
