@@ -36,6 +36,21 @@ sanitize-java: java
 	    LD_PRELOAD=$$($(CXX) -print-file-name=libasan.so) \
 	    $(MVN) -Dnf4j.native=$(CURDIR)/$(BUILD)/asan/native -Dtest=$(TESTS) -Dsurefire.failIfNoSpecifiedTests=false surefire:test
 
+# For programs in the test sources that are no JUnit tests.
+.PHONY: test-classes
+test-classes: maven native
+	$(MVN) -q test-compile dependency:build-classpath -Dmdep.outputFile=$(CURDIR)/$(BUILD)/test-classpath
+	@printf 'target/classes:target/test-classes:' | cat - $(BUILD)/test-classpath > $(BUILD)/test-classpath.new
+	@mv $(BUILD)/test-classpath.new $(BUILD)/test-classpath
+
+# The heap has its full size from the start, so that resident memory tells of everything else.
+MINUTES ?= 1
+.PHONY: soak
+soak: test-classes $(NATIVE)/test/libinterpose.so ## load, train and close for a minute: nothing may pile up (make soak MINUTES=60)
+	LD_PRELOAD=$(NATIVE)/test/libinterpose.so $$(bin/find-jdk)/bin/java -Xms256m -Xmx256m -XX:+AlwaysPreTouch -XX:+UseSerialGC \
+	    --enable-native-access=ALL-UNNAMED -Dai.djl.offline=true -Dnf4j.library.path=$(NATIVE) -cp $$(cat $(BUILD)/test-classpath) \
+	    io.github.nf4j.train.SoakRun $(NATIVE)/test/libinterpose.so src/test/resources/fixtures/models/llama-tied $$(( $(MINUTES) * 60 ))
+
 # Readers of files under Jazzer, one format after the other: make fuzz SECONDS_EACH=600 FORMATS=gguf. What it finds goes, made small, to
 # src/test/resources/fuzz/<format>/, from where FuzzCorpusTest replays it. An adapter's patterns are regular expressions by design.
 JAZZER       := $(BUILD)/jazzer
@@ -47,15 +62,14 @@ $(JAZZER)/jazzer.jar: | maven
 	$(MVN) -q dependency:copy -Dartifact=com.code-intelligence:jazzer-api:0.30.0 -Dmdep.stripVersion -DoutputDirectory=$(JAZZER)
 
 .PHONY: fuzz
-fuzz: java $(JAZZER)/jazzer.jar ## fuzz the readers of files with Jazzer (downloads it once)
-	$(MVN) -q test-compile dependency:build-classpath -Dmdep.outputFile=$(CURDIR)/$(JAZZER)/classpath
+fuzz: test-classes $(JAZZER)/jazzer.jar ## fuzz the readers of files with Jazzer (downloads it once)
 	@set -e; for format in $(FORMATS); do \
 	    mkdir -p $(JAZZER)/$$format; echo "== $$format"; \
 	    $$(bin/find-jdk)/bin/java -Dnf4j.fuzz=$$format -Dai.djl.offline=true -Xmx2g --enable-native-access=ALL-UNNAMED \
-	        -cp $(JAZZER)/jazzer.jar:$(JAZZER)/jazzer-api.jar:target/classes:target/test-classes:$$(cat $(JAZZER)/classpath) \
+	        -cp $(JAZZER)/jazzer.jar:$(JAZZER)/jazzer-api.jar:$$(cat $(BUILD)/test-classpath) \
 	        com.code_intelligence.jazzer.Jazzer --target_class=io.github.nf4j.io.FuzzTarget --reproducer_path=$(JAZZER) \
 	        --instrumentation_includes='io.github.nf4j.io.**:io.github.nf4j.train.**' -artifact_prefix=$(JAZZER)/ \
 	        --disabled_hooks=com.code_intelligence.jazzer.sanitizers.RegexInjection \
-	        -max_total_time=$(SECONDS_EACH) -max_len=4096 -timeout=20 -print_final_stats=1 \
+	        -max_total_time=$(SECONDS_EACH) -max_len=16384 -timeout=20 -print_final_stats=1 \
 	        $(JAZZER)/$$format src/test/resources/fuzz/$$format; \
 	done
