@@ -190,8 +190,12 @@ public final class Tensor implements AutoCloseable {
         return memory == null ? null : memory.handle();
     }
 
+    boolean isHostAccessible() {
+        return memory == null || memory.device().isHostAccessible();
+    }
+
     private long hostIndex(long row, long col) {
-        if (memory != null && !memory.device().isHostAccessible()) {
+        if (!isHostAccessible()) {
             throw new UnsupportedOperationException(this + " is in the memory of " + memory.device()
                     + "; copy it to a tensor in host memory first");
         }
@@ -209,7 +213,7 @@ public final class Tensor implements AutoCloseable {
     }
 
     /// Bytes from the first element to the last.
-    private static long span(DType dtype, long rows, long cols, long ld) {
+    static long span(DType dtype, long rows, long cols, long ld) {
         Objects.requireNonNull(dtype, "dtype");
         if (rows < 0 || cols < 0 || ld < cols) {
             throw new IllegalArgumentException("shape " + text(dtype, rows, cols, ld)
