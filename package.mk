@@ -39,3 +39,7 @@ endif
 .PHONY: package
 package: maven native $(if $(filter aarch64,$(ARCH)),,cross-natives) ## one jar with all natives, sources and javadoc: target/nf4j-VERSION*.jar
 	$(MVN) -q -Pdist -Dmaven.test.skip=true '-Dnf4j.platforms=*' clean package
+
+.PHONY: test-consumer
+test-consumer: package ## a program that links the packaged jar, on the module path and on the class path
+	src/test/consumer/run.sh
