@@ -61,6 +61,7 @@ void count_warp(std::vector<CountedAccess> *const (&lanes)[32], Counters *counte
                 counted[l] = true;
                 together.push_back(&(*lanes[l])[i]);
             }
+            if (together[0]->bytes == 0) continue;
             together[0]->shared ? count_shared(together, counters) : count_global(together, counters);
         }
     }

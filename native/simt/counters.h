@@ -21,7 +21,7 @@ struct Counters {
 
 struct CountedAccess {
     uint64_t address;  // in shared memory, an offset
-    int bytes;
+    int bytes;         // 0: the instruction does nothing for this lane
     bool shared;
     Place place;
 };

@@ -29,7 +29,7 @@ void copy_async_16(SharedAddress to, const void *from, int source, Place place) 
     if (const char *wrong = engine.shared().begin_copy({to.value, 16, thread.warp, place}))
         engine.report(place, "%s", wrong);
     engine.count({to.value, 16, true, place});
-    if (source > 0) engine.count({reinterpret_cast<uintptr_t>(from), 16, false, place});
+    engine.count({reinterpret_cast<uintptr_t>(from), source > 0 ? 16 : 0, false, place});
     thread.copies.push_back({to.value, from, 16, source});
 }
 
