@@ -19,8 +19,8 @@ import picocli.CommandLine.Spec;
 
 /// `nf4j-bench selftest`.
 @Command(name = "selftest", mixinStandardHelpOptions = true, description = {
-        "Tests the gate on this machine: the same build against itself, and against itself made slower by 5 and by 10 %.",
-        "Exit code: 0 at most 2 % false alarms and at least 95 % of the 10 % found, else 4."})
+        "Tests the gate on this machine: the same build against itself, and against itself made slower by 5 and by 10 %%.",
+        "Exit code: 0 at most 2 %% false alarms and at least 95 %% of the 10 %% found, else 4."})
 final class SelftestCommand implements Callable<Integer> {
     private static final double FALSE_ALARMS = 0.02;
     private static final double FOUND = 0.95;
