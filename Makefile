@@ -218,9 +218,10 @@ java: maven native ## build the Java module
 	$(MVN) -q -DskipTests package
 
 .PHONY: test
-test: maven native test-simt test-native mutants-sample ## everything that needs no GPU
+test: maven native test-simt test-native ## everything that needs no GPU
 	$(MVN) verify
 	$(MAKE) test-bench
+	$(MAKE) mutants-sample
 
 # ---- benchmarks ------------------------------------------------------------------------------------------------------
 
