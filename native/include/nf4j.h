@@ -209,7 +209,8 @@ NF4J_API int32_t nf4j_nf4_weight_bytes(const nf4j_device *device, int64_t rows, 
                                        int32_t double_quant, int64_t *bytes);
 /* Quantizes w (F32, F16, BF16; contiguous rows [rows, cols]) as bitsandbytes does. NaN or infinity is refused. */
 NF4J_API int32_t nf4j_nf4_quantize(nf4j_stream *stream, const nf4j_tensor *w, const nf4j_nf4_weight *weight);
-/* out [count, cols] = rows first_row ... of the weight, as F32, F16 or BF16: round(quant_map[code] * absmax), one rounding. */
+/* out [count, cols] = rows first_row ... of the weight, as F32, F16 or BF16: quant_map[code] * absmax in F32, then rounded to the
+ * type, as bitsandbytes does. */
 NF4J_API int32_t nf4j_nf4_dequantize(nf4j_stream *stream, const nf4j_nf4_weight *weight, int64_t first_row,
                                      const nf4j_tensor *out);
 /* Between the backend's layout and bitsandbytes', in host memory, without loss. Import takes any quant_map and nested_map;
