@@ -27,7 +27,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 HERE = pathlib.Path(__file__).resolve().parent
 TREE = ROOT / "build/mutants/tree"
-TIMEOUT_SECONDS = 300  # a bug may be an endless loop
+TEST_TIMEOUT_SECONDS = 600  # a bug may be an endless loop
 
 
 class Mutant:
@@ -72,9 +72,9 @@ def instruction_sets():
     return [isa for isa in ("avx2", "avx512_bf16") if has[isa]]
 
 
-def run(command, quiet=True):
+def run(command, quiet=True, timeout=None):
     try:
-        return subprocess.run(command, cwd=TREE, timeout=TIMEOUT_SECONDS, stdin=subprocess.DEVNULL,
+        return subprocess.run(command, cwd=TREE, timeout=timeout, stdin=subprocess.DEVNULL,
                               stdout=subprocess.DEVNULL if quiet else None, stderr=subprocess.DEVNULL if quiet else None).returncode == 0
     except subprocess.TimeoutExpired:
         return False
@@ -121,7 +121,7 @@ def killed(mutant, isas):
             if not run(command):
                 run(command, quiet=False)
                 sys.exit(f"'{mutant.name}' does not compile")
-        return not run(test)
+        return not run(test, timeout=TEST_TIMEOUT_SECONDS)
     finally:
         path.write_text(text)
 
@@ -146,7 +146,7 @@ def main():
     copy_tree()
     for command in dict.fromkeys(m.command for m in mutants):
         build, test = steps(command, isas)
-        if not all(run(c) for c in [*build, test]):
+        if not all(run(c) or run(c, quiet=False) for c in [*build, test]):
             sys.exit(f"`{command}` fails without any bug; repair that first")
     survivors = []
     for number, mutant in enumerate(mutants, 1):
