@@ -27,7 +27,8 @@ sanitized-tests: $(LIBRARY) $(NATIVE_TESTS) $(CONFORMANCE)
 	for test in $(NATIVE_TESTS); do echo $$test; $$test; done; \
 	$(CONFORMANCE) --backend all --small --op '$(CONFORMANCE_OP)'
 
-# The Java tests over the instrumented library: make sanitize-java TESTS=LifetimeTest. The JVM uses SIGSEGV itself, and leaks at its end.
+# The Java tests over the instrumented library: make sanitize-java TESTS=LifetimeTest. The JVM uses SIGSEGV itself, and leaks at
+# its end.
 TESTS ?= LifetimeTest,DeviceTest,ConcurrencyTest,OpsTest,ArgumentTest,Nf4FixtureTest,BackwardRulesTest
 .PHONY: sanitize-java
 sanitize-java: java
@@ -46,13 +47,16 @@ test-classes: maven native
 # The heap has its full size from the start, so that resident memory tells of everything else.
 MINUTES ?= 1
 .PHONY: soak
-soak: test-classes $(NATIVE)/test/libinterpose.so ## load, train and close for a minute: nothing may pile up (make soak MINUTES=60)
-	LD_PRELOAD=$(NATIVE)/test/libinterpose.so $$(bin/find-jdk)/bin/java -Xms256m -Xmx256m -XX:+AlwaysPreTouch -XX:+UseSerialGC \
-	    --enable-native-access=ALL-UNNAMED -Dai.djl.offline=true -Dnf4j.library.path=$(NATIVE) -cp $$(cat $(BUILD)/test-classpath) \
-	    io.github.nf4j.train.SoakRun $(NATIVE)/test/libinterpose.so src/test/resources/fixtures/models/llama-tied $$(( $(MINUTES) * 60 ))
+soak: test-classes $(NATIVE)/test/libinterpose.so ## load, train and close for a minute: nothing may pile up (MINUTES=60)
+	LD_PRELOAD=$(NATIVE)/test/libinterpose.so $$(bin/find-jdk)/bin/java \
+	    -Xms256m -Xmx256m -XX:+AlwaysPreTouch -XX:+UseSerialGC --enable-native-access=ALL-UNNAMED -Dai.djl.offline=true \
+	    -Dnf4j.library.path=$(NATIVE) -cp $$(cat $(BUILD)/test-classpath) \
+	    io.github.nf4j.train.SoakRun $(NATIVE)/test/libinterpose.so \
+	    src/test/resources/fixtures/models/llama-tied $$(( $(MINUTES) * 60 ))
 
-# Readers of files under Jazzer, one format after the other: make fuzz SECONDS_EACH=600 FORMATS=gguf. What it finds goes, made small, to
-# src/test/resources/fuzz/<format>/, from where FuzzCorpusTest replays it. An adapter's patterns are regular expressions by design.
+# Readers of files under Jazzer, one format after the other: make fuzz SECONDS_EACH=600 FORMATS=gguf. What it finds goes,
+# made small, to src/test/resources/fuzz/<format>/, from where FuzzCorpusTest replays it. An adapter's patterns are regular
+# expressions by design.
 JAZZER       := $(BUILD)/jazzer
 SECONDS_EACH ?= 60
 FORMATS      ?= safetensors gguf config tokenizer adapter jsonl quant_state

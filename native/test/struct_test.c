@@ -53,7 +53,8 @@ static void test_without_stream(void) {
         int64_t unknown; \
     }
 
-/* `call` passes &grown.known: zeros that this library does not know are accepted; anything else is not, nor is a struct that is too small. */
+/* `call` passes &grown.known: zeros that this library does not know are accepted; anything else is not, nor is a struct
+ * that is too small. */
 #define TEST_SIZES(type, call)                                                                              \
     do {                                                                                                    \
         grown.known.struct_size = sizeof grown;                                                             \
@@ -99,8 +100,8 @@ static void test_state(nf4j_device *device) {
 }
 
 static void test_linear_options(void) {
-    const nf4j_tensor x = matrix(0, 3, 8), w = matrix(100, 8, 8), y = matrix(200, 3, 8), a = matrix(300, 2, 8), b = matrix(400, 8, 2);
-    const nf4j_tensor u = matrix(500, 3, 2);
+    const nf4j_tensor x = matrix(0, 3, 8), w = matrix(100, 8, 8), y = matrix(200, 3, 8);
+    const nf4j_tensor a = matrix(300, 2, 8), b = matrix(400, 8, 2), u = matrix(500, 3, 2);
     {
         GROWN(nf4j_matmul_options) grown = {.known = {.transpose_b = 1, .alpha = 1}};
         TEST_SIZES(nf4j_matmul_options, nf4j_dense_matmul(stream, &grown.known, &x, &w, NULL, &y));
@@ -118,14 +119,16 @@ static void test_linear_options(void) {
 }
 
 static void test_other_options(void) {
-    const nf4j_tensor q = matrix(0, 3, 8), k = matrix(100, 3, 8), v = matrix(200, 3, 8), lse = matrix(300, 3, 1), out = matrix(400, 3, 8);
+    const nf4j_tensor q = matrix(0, 3, 8), k = matrix(100, 3, 8), v = matrix(200, 3, 8);
+    const nf4j_tensor lse = matrix(300, 3, 1), out = matrix(400, 3, 8);
     const int32_t offsets[] = {0, 3};
     {
         GROWN(nf4j_attention_options)
         grown = {.known = {.heads = 1, .kv_heads = 1, .head_dim = 8, .scale = 1, .sequences = 1, .q_offsets = offsets}};
         TEST_SIZES(nf4j_attention_options, nf4j_attention_forward(stream, &grown.known, &q, &k, &v, &lse, &out));
     }
-    GROWN(nf4j_adamw_options) grown = {.known = {.learning_rate = 1e-3f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .step = 1}};
+    GROWN(nf4j_adamw_options)
+    grown = {.known = {.learning_rate = 1e-3f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .step = 1}};
     TEST_SIZES(nf4j_adamw_options, nf4j_optim_adamw(stream, &grown.known, NULL, 0, NULL));
 }
 

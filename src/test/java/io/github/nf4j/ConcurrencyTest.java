@@ -32,7 +32,8 @@ class ConcurrencyTest {
         for (int i = 0; i < values.length; i++) {
             values[i] = (i * 31 + seed * 17) % 23 / 7f - 1.5f;
         }
-        try (Tensor w = Tensor.allocate(device, DType.F32, SIZE, SIZE); Tensor x = Tensor.allocate(device, DType.F32, TOKENS, SIZE);
+        try (Tensor w = Tensor.allocate(device, DType.F32, SIZE, SIZE);
+                Tensor x = Tensor.allocate(device, DType.F32, TOKENS, SIZE);
                 Tensor y = Tensor.allocate(device, DType.F32, TOKENS, SIZE);
                 Tensor square = Tensor.allocate(device, DType.F32, TOKENS, TOKENS)) {
             w.copyFrom(values);
@@ -84,7 +85,8 @@ class ConcurrencyTest {
     @EnumSource(names = {"REFERENCE", "CPU"})
     void privateDevices(Backend backend) throws Exception {
         everyThreadIsRight(Executors.newFixedThreadPool(THREADS), backend, seed -> {
-            try (Device device = Device.open(DeviceOptions.of(backend).withThreads(2)); Stream stream = device.newStream(1 << 20)) {
+            try (Device device = Device.open(DeviceOptions.of(backend).withThreads(2));
+                    Stream stream = device.newStream(1 << 20)) {
                 return work(stream, seed);
             }
         });

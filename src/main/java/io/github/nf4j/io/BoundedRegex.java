@@ -3,8 +3,8 @@ package io.github.nf4j.io;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/// Regular expressions that come from a file. One of twenty characters can keep a matcher busy for a lifetime, so the work on a text is
-/// bounded.
+/// Regular expressions that come from a file. One of twenty characters can keep a matcher busy for a lifetime, so the work on a
+/// text is bounded.
 final class BoundedRegex {
     /// Characters that a match may look at. Honest patterns look at each of a module's path a few times.
     private static final int MAX_READS = 1_000_000;

@@ -16,8 +16,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 
-/// Reads any bytes as a file of one format: it is read to its end, or refused with a [FileFormatException]. Whatever else comes out of
-/// it is a bug.
+/// Reads any bytes as a file of one format: it is read to its end, or refused with a [FileFormatException]. Whatever else comes
+/// out of it is a bug.
 ///
 /// `make fuzz` hands it to Jazzer; [FuzzCorpusTest] replays what was kept of that.
 public final class FuzzTarget {

@@ -27,14 +27,14 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 
-/// `make soak`: threads load, train and close models for as long as they are told. Native objects and resident memory must stay as
-/// they are, and every round gives the same loss.
+/// `make soak`: threads load, train and close models for as long as they are told. Native objects and resident memory must stay
+/// as they are, and every round gives the same loss.
 public final class SoakRun {
     private static final Dataset DATA = new Dataset(Path.of("memory"),
             List.of(new Example(new int[] {5, 6, 7, 8, 9}, new int[] {-100, 6, 7, 8, 9})), 0, 0);
     private static final int THREADS = 4;
-    /// What the JIT compiler and malloc may still take in the second half of the time; the heap has its full size from the start. In a
-    /// minute that is some thousand models, so that 8 KiB lost with each show; in an hour, 150 bytes.
+    /// What the JIT compiler and malloc may still take in the second half of the time; the heap has its full size from the start.
+    /// In a minute that is some thousand models, so that 8 KiB lost with each show; in an hour, 150 bytes.
     private static final long SLACK = 8L << 20;
 
     private SoakRun() {
@@ -68,7 +68,8 @@ public final class SoakRun {
                     firstHalf = Math.max(firstHalf, resident);
                 }
             }
-            System.out.printf("%d rounds of %d threads, no native object left, resident memory %d MiB after half the time, %d at the end%n",
+            System.out.printf("%d rounds of %d threads, no native object left, resident memory %d MiB after half the time, "
+                    + "%d at the end%n",
                     rounds, THREADS, firstHalf >> 20, resident >> 20);
             require(resident < firstHalf + SLACK, "resident memory grows");
         }
