@@ -18,9 +18,7 @@ bool valid_options(const Check &check, const nf4j_attention_options *options) {
 }
 
 // The sequences cover the rows of q in order, and their keys are rows of k.
-bool valid_sequences(const Check &check, const nf4j_stream *stream, const nf4j_attention_options *options,
-                     int64_t q_rows, int64_t kv_rows) {
-    if (!stream->device->info.host_accessible) return true;
+bool valid_sequences(const Check &check, const nf4j_attention_options *options, int64_t q_rows, int64_t kv_rows) {
     const int64_t count = options->sequences;
     if (options->q_offsets[0] != 0)
         return check.refuse("options.q_offsets begins with %d, expected 0", options->q_offsets[0]);
@@ -74,7 +72,7 @@ int32_t nf4j_attention_forward(nf4j_stream *stream, const nf4j_attention_options
                                const nf4j_tensor *out) {
     const Check check("attention_forward");
     const bool valid = valid_inputs(check, stream, options, q, k, v, lse, out) &&
-                       valid_sequences(check, stream, options, q->rows, k->rows) &&
+                       valid_sequences(check, options, q->rows, k->rows) &&
                        check.apart({{"lse", lse}, {"out", out}}, {{"q", q}, {"k", k}, {"v", v}});
     if (!valid) return NF4J_INVALID_ARGUMENT;
     if (q->rows == 0) return NF4J_OK;
@@ -93,7 +91,7 @@ int32_t nf4j_attention_backward(nf4j_stream *stream, const nf4j_attention_option
         return NF4J_INVALID_ARGUMENT;
     }
     const bool valid = check.equal(rows_of("k", k), rows_of("q", q), meaning) &&
-                       valid_sequences(check, stream, options, q->rows, k->rows) &&
+                       valid_sequences(check, options, q->rows, k->rows) &&
                        check.tensor("dout", dout, {q->dtype}) && check.tensor("dq", dq, {q->dtype}) &&
                        check.tensor("dk", dk, {q->dtype}) && check.tensor("dv", dv, {q->dtype}) &&
                        check.same_shape("dout", dout, "q", q) && check.same_shape("dq", dq, "q", q) &&

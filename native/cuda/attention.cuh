@@ -26,39 +26,41 @@ struct AttentionShape {
     static constexpr int score_pitch = Cols + 8;
 };
 
+// The call, and the sequences of one launch. The caller has them in host memory, so they go by value, as parameters,
+// which a graph keeps; with the rest they stay below the 4 KB that every launch may have.
 struct AttentionProblem {
+    static constexpr int capacity = 128;
+
     int heads;
     int kv_heads;
     int head_dim;
     int window;
     float scale;
-    int64_t sequences;
-    const int32_t *q_offsets;
-    const int32_t *kv_offsets;
-    const int32_t *kv_lengths;
+    int sequences;
+    int first_tile[capacity + 1];
+    int q_begin[capacity];
+    int queries[capacity];
+    int kv_begin[capacity];
+    int keys[capacity];
 };
 
 // A tile of one sequence.
 struct AttentionTile {
     int64_t q_begin;
-    int64_t queries;  // 0: the grid has more blocks than there are tiles
+    int64_t queries;
     int64_t kv_begin;
     int64_t keys;
     int64_t first;  // row of the tile, within the sequence
 };
 
-// Which the tile of number `tile` is when every sequence is cut into tiles of `rows` queries. Where keys are cut, there
-// are as many.
+// Which the tile of number `tile` is. Where keys are cut, there are as many as where queries are.
 __device__ inline AttentionTile attention_tile(const AttentionProblem &p, int64_t tile, int rows) {
-    for (int64_t s = 0; s < p.sequences; s++) {
-        const int64_t begin = p.q_offsets[s], queries = p.q_offsets[s + 1] - begin, tiles = ceil_div(queries, rows);
-        if (tile < tiles) {
-            return {begin, queries, p.kv_offsets ? p.kv_offsets[s] : begin, p.kv_lengths ? p.kv_lengths[s] : queries,
-                    tile * rows};
-        }
-        tile -= tiles;
+    int s = 0;
+    for (int end = p.sequences; end - s > 1;) {
+        const int middle = (s + end) / 2;
+        (tile < p.first_tile[middle] ? end : s) = middle;
     }
-    return {};
+    return {p.q_begin[s], p.queries[s], p.kv_begin[s], p.keys[s], (tile - p.first_tile[s]) * rows};
 }
 
 // Whether query i of the sequence sees key j.
@@ -157,7 +159,6 @@ __global__ void __launch_bounds__(S::threads, 1)
     const Shared<float> weights = arena.take<float>(S::rows * S::score_pitch);
     const int head = static_cast<int>(block_id() % p.heads), kv_col = head / (p.heads / p.kv_heads) * p.head_dim;
     const AttentionTile tile = attention_tile(p, block_id() / p.heads, S::rows);
-    if (tile.queries == 0) return;
     const int r = thread_id() / 8, t = thread_id() % 8;
     const int64_t i = tile.first + r, shift = tile.keys - tile.queries;
     const int64_t end = tile.first + S::rows < tile.queries ? tile.first + S::rows : tile.queries;

@@ -62,7 +62,6 @@ __global__ void __launch_bounds__(S::threads, 1)
     const int head = static_cast<int>(block_id() % p.heads);
     const int64_t col = int64_t{head} * p.head_dim, kv_col = int64_t{head / (p.heads / p.kv_heads)} * p.head_dim;
     const AttentionTile tile = attention_tile(p, block_id() / p.heads, S::rows);
-    if (tile.queries == 0) return;
     const int r = thread_id() / 8, t = thread_id() % 8;
     const int64_t i = tile.first + r, row = tile.q_begin + i, sequence_end = tile.q_begin + tile.queries;
     const int64_t end = tile.first + S::rows < tile.queries ? tile.first + S::rows : tile.queries;
@@ -106,7 +105,6 @@ __global__ void __launch_bounds__(S::threads, 1)
     const int kv_head = static_cast<int>(block_id() % p.kv_heads), group = p.heads / p.kv_heads;
     const int64_t kv_col = int64_t{kv_head} * p.head_dim;
     const AttentionTile tile = attention_tile(p, block_id() / p.kv_heads, S::rows);
-    if (tile.queries == 0) return;
     const int r = thread_id() / 8, t = thread_id() % 8;
     const int64_t j = tile.first + r, sequence_end = tile.q_begin + tile.queries;
     const int64_t last_seen = p.window > 0 ? tile.first + S::rows - 1 + p.window - 1 : tile.queries - 1;

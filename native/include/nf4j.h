@@ -299,7 +299,7 @@ NF4J_API int32_t nf4j_rope_backward(nf4j_stream *stream, const nf4j_tensor *dy, 
 
 /* Causal softmax attention over packed sequences. Sequence s has the queries q_offsets[s] ... q_offsets[s + 1] - 1 (rows of q) and the
  * keys kv_offsets[s] ... + kv_lengths[s] - 1 (rows of k and v); its last query sees its last key. Query head h uses key-value
- * head h / (heads / kv_heads). */
+ * head h / (heads / kv_heads). The arrays are in host memory, whatever the backend, and only read during the call. */
 typedef struct nf4j_attention_options {
     uint32_t struct_size;
     int32_t heads;

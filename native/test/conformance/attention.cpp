@@ -9,27 +9,23 @@ namespace {
 
 AttentionInputs make_inputs(const Attention &c, Problem &p, Random &random) {
     const std::vector<Sequence> sequences = sequences_of(c);
-    const auto count = static_cast<int64_t>(sequences.size());
-    const int64_t m = tokens_of(c), kv_rows = count == 0 ? 0 : sequences.back().kv + sequences.back().keys;
+    const int64_t m = tokens_of(c), kv_rows = sequences.empty() ? 0 : sequences.back().kv + sequences.back().keys;
     AttentionInputs in = {p.input("q", m, c.heads * c.head_dim, c.dtype, Tokens::rows),
                           p.input("k", kv_rows, c.kv_heads * c.head_dim, c.dtype, Tokens::rows),
                           p.input("v", kv_rows, c.kv_heads * c.head_dim, c.dtype, Tokens::rows),
-                          p.input("q_offsets", 1, count + 1, NF4J_I32),
-                          p.input("kv_offsets", 1, count, NF4J_I32),
-                          p.input("kv_lengths", 1, count, NF4J_I32)};
+                          {0},
+                          {},
+                          {}};
     for (int matrix : {in.q, in.k, in.v}) p[matrix].normals(random);
-    for (int64_t s = 0; s < count; s++) {
-        const Sequence &sequence = sequences[static_cast<size_t>(s)];
-        p[in.q_offsets].at(0, s + 1) = static_cast<double>(sequence.q + sequence.queries);
-        p[in.kv_offsets].at(0, s) = static_cast<double>(sequence.kv);
-        p[in.kv_lengths].at(0, s) = static_cast<double>(sequence.keys);
+    for (const Sequence &s : sequences) {
+        in.q_offsets.push_back(static_cast<int32_t>(s.q + s.queries));
+        in.kv_offsets.push_back(static_cast<int32_t>(s.kv));
+        in.kv_lengths.push_back(static_cast<int32_t>(s.keys));
     }
     return in;
 }
 
-const int32_t *integers(const nf4j_tensor *t) { return static_cast<const int32_t *>(t->data); }
-
-nf4j_attention_options options_of(const Attention &c, const AttentionInputs &in, const Call &call) {
+nf4j_attention_options options_of(const Attention &c, const AttentionInputs &in) {
     nf4j_attention_options options = {};
     options.struct_size = sizeof options;
     options.heads = c.heads;
@@ -38,10 +34,10 @@ nf4j_attention_options options_of(const Attention &c, const AttentionInputs &in,
     options.scale = c.scale;
     options.window = c.window;
     options.sequences = static_cast<int64_t>(c.queries.size());
-    options.q_offsets = integers(call[in.q_offsets]);
+    options.q_offsets = in.q_offsets.data();
     if (!c.cached.empty()) {
-        options.kv_offsets = integers(call[in.kv_offsets]);
-        options.kv_lengths = integers(call[in.kv_lengths]);
+        options.kv_offsets = in.kv_offsets.data();
+        options.kv_lengths = in.kv_lengths.data();
     }
     return options;
 }
@@ -50,18 +46,10 @@ nf4j_attention_options options_of(const Attention &c, const AttentionInputs &in,
 template <class Step>
 void add_parts(const char *name, const std::vector<Sequence> &parts, Problem &p, const Step &step) {
     if (parts.empty()) return;
-    const int plan = p.input("the parts", static_cast<int64_t>(parts.size()), 4, NF4J_I32);
-    for (size_t i = 0; i < parts.size(); i++) {
-        const double row[] = {0, static_cast<double>(parts[i].queries), static_cast<double>(parts[i].kv),
-                              static_cast<double>(parts[i].keys)};
-        for (int64_t j = 0; j < 4; j++) p[plan].at(static_cast<int64_t>(i), j) = row[j];
-    }
     const auto invoke = [=](const Call &call) {
         int32_t status = NF4J_OK;
         for (size_t i = 0; i < parts.size() && status == NF4J_OK; i++) {
-            if (parts[i].queries == 0) continue;
-            const nf4j_tensor *t = call[plan];
-            status = step(call.part(parts[i].q, parts[i].queries), integers(t) + static_cast<int64_t>(i) * t->ld);
+            if (parts[i].queries > 0) status = step(call.part(parts[i].q, parts[i].queries), parts[i]);
         }
         return status;
     };
@@ -109,16 +97,18 @@ void build_forward(const Attention &c, Problem &p, Random &random) {
     const auto forward = [=](const Call &call, const nf4j_attention_options &options) {
         return nf4j_attention_forward(call.stream, &options, call[in.q], call[in.k], call[in.v], call[lse], call[out]);
     };
-    p.invoke = [=](const Call &call) { return forward(call, options_of(c, in, call)); };
+    p.invoke = [=](const Call &call) { return forward(call, options_of(c, in)); };
     p.model = [=](Problem &q) { model_attention(c, in, lse, out, q); };
     // Parts of the queries see rows of all of k and v.
     p[in.k].tokens = p[in.v].tokens = Tokens::none;
-    const auto part = [=](const Call &call, const int32_t *plan) {
-        nf4j_attention_options options = options_of(c, in, call);
+    const auto part = [=](const Call &call, const Sequence &s) {
+        const int32_t q_offsets[] = {0, static_cast<int32_t>(s.queries)};
+        const auto kv = static_cast<int32_t>(s.kv), keys = static_cast<int32_t>(s.keys);
+        nf4j_attention_options options = options_of(c, in);
         options.sequences = 1;
-        options.q_offsets = plan;
-        options.kv_offsets = plan + 2;
-        options.kv_lengths = plan + 3;
+        options.q_offsets = q_offsets;
+        options.kv_offsets = &kv;
+        options.kv_lengths = &keys;
         return forward(call, options);
     };
     add_parts("each sequence alone", sequences_of(c), p, part);
@@ -151,12 +141,13 @@ void build_backward(const Attention &c, Problem &p, Random &random) {
         return nf4j_attention_backward(call.stream, &options, call[in.q], call[in.k], call[in.v], call[lse], call[out],
                                        call[dout], call[dq], call[dk], call[dv]);
     };
-    p.invoke = [=](const Call &call) { return backward(call, options_of(c, in, call)); };
+    p.invoke = [=](const Call &call) { return backward(call, options_of(c, in)); };
     p.model = [=](Problem &q) { model_attention_backward(c, in, lse, out, dout, dq, dk, dv, q); };
-    add_parts("each sequence alone", sequences_of(c), p, [=](const Call &call, const int32_t *plan) {
-        nf4j_attention_options options = options_of(c, in, call);
+    add_parts("each sequence alone", sequences_of(c), p, [=](const Call &call, const Sequence &s) {
+        const int32_t q_offsets[] = {0, static_cast<int32_t>(s.queries)};
+        nf4j_attention_options options = options_of(c, in);
         options.sequences = 1;
-        options.q_offsets = plan;
+        options.q_offsets = q_offsets;
         return backward(call, options);
     });
     add_mistakes(c, p, [=](const Attention &wrong, Problem &q) {
@@ -168,7 +159,8 @@ void build_backward(const Attention &c, Problem &p, Random &random) {
 
 std::string describe(const Attention &c) {
     std::string what = text("heads%d-kv%d-d%d-m", c.heads, c.kv_heads, c.head_dim);
-    for (size_t s = 0; s < c.queries.size(); s++) what += text(s ? "+%d" : "%d", static_cast<int>(c.queries[s]));
+    for (size_t s = 0; s < c.queries.size() && s < 8; s++) what += text(s ? "+%d" : "%d", static_cast<int>(c.queries[s]));
+    if (c.queries.size() > 8) what += text("...%zu", c.queries.size());
     for (size_t s = 0; s < c.cached.size(); s++) what += text(s ? "+%d" : "-cached%d", static_cast<int>(c.cached[s]));
     if (c.window > 0) what += text("-window%d", c.window);
     if (c.scale > 1) what += text("-scale%g", static_cast<double>(c.scale));
@@ -195,6 +187,7 @@ void add_attention(Suite &suite) {
         {4, 2, 40, {1, 1, 1}, NF4J_BF16, 0, {32, 0, 300}},
         {6, 3, 34, {7, 0, 33, 2}, NF4J_F32, 0, {65, 4, 0, 127}},
         {4, 4, 64, {1, 8}, NF4J_F32, 70, {200, 100}},
+        {1, 1, 3, std::vector<int64_t>(300, 2)},
     };
     for (const Attention &c : cases) {
         const bool large = tokens_of(c) * c.heads * c.head_dim > 20000;

@@ -25,10 +25,10 @@ struct Sequence {
 std::vector<Sequence> sequences_of(const Attention &c);
 int64_t tokens_of(const Attention &c);
 
-// Numbers of matrices.
+// Numbers of matrices, and where the sequences lie.
 struct AttentionInputs {
     int q, k, v;
-    int q_offsets, kv_offsets, kv_lengths;  // of all sequences
+    std::vector<int32_t> q_offsets, kv_offsets, kv_lengths;
 };
 
 void model_attention(const Attention &c, const AttentionInputs &in, int lse, int out, Problem &p);
