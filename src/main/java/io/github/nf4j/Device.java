@@ -153,5 +153,10 @@ public final class Device implements AutoCloseable {
         protected Handle handle(Nf4Weight weight) {
             return weight.handle();
         }
+
+        @Override
+        protected boolean fits(Nf4Weight weight, Stream stream) {
+            return weight.device().openInfo.backend() == stream.device().openInfo.backend();
+        }
     }
 }

@@ -63,6 +63,10 @@ public final class Nf4Weight implements AutoCloseable {
         }
     }
 
+    public Device device() {
+        return memory.device();
+    }
+
     public long rows() {
         return rows;
     }

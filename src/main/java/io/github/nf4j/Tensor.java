@@ -46,7 +46,8 @@ public final class Tensor implements AutoCloseable {
         return new Tensor(memory, false, slice(memory.segment(), byteOffset, bytes), dtype, rows, cols, cols);
     }
 
-    /// A view [rows, cols] of the caller's off-heap memory, which the caller keeps open while operations use it.
+    /// A view [rows, cols] of the caller's off-heap memory, which the caller keeps open while operations use it: a closed
+    /// arena is refused when a call begins, but the JVM does not notice one that another thread closes during the call.
     public static Tensor ofHost(MemorySegment segment, DType dtype, long rows, long cols) {
         return ofHost(segment, dtype, rows, cols, cols);
     }

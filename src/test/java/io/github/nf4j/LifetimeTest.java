@@ -167,4 +167,21 @@ class LifetimeTest {
             Files.delete(file);
         }
     }
+
+    /// Backends order the codes differently: a foreign weight would give numbers that are merely wrong.
+    @Test
+    void aWeightIsReadByItsOwnBackendAlone() {
+        try (Device reference = Device.open(Backend.REFERENCE); Stream slow = reference.newStream();
+                Device cpu = Device.open(Backend.CPU); Stream fast = cpu.newStream();
+                Device other = Device.open(Backend.CPU); Stream otherFast = other.newStream();
+                Tensor w = Tensor.allocate(reference, DType.F32, 3, 64);
+                Tensor out = Tensor.allocate(reference, DType.F32, 3, 64);
+                Nf4Weight weight = Nf4Weight.quantize(fast, filled(slow, w), 64, false)) {
+            String message = assertThrows(IllegalArgumentException.class,
+                    () -> Nf4Ops.dequantize(slow, weight, 0, out)).getMessage();
+            assertTrue(message.contains("layout of device cpu") && message.contains("stream of device reference"), message);
+            Nf4Ops.dequantize(otherFast, weight, 0, out);
+            assertEquals(1, out.getFloat(2, 63));
+        }
+    }
 }

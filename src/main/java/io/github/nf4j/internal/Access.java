@@ -24,4 +24,7 @@ public abstract class Access {
     protected abstract Handle handle(Tensor tensor);
 
     protected abstract Handle handle(Nf4Weight weight);
+
+    /// Whether the layout of `weight` is that of the backend of `stream`.
+    protected abstract boolean fits(Nf4Weight weight, Stream stream);
 }

@@ -31,6 +31,7 @@ public final class Call implements AutoCloseable {
     private final MemorySegment weight;
     private final List<Handle> held = new ArrayList<>();
     private final List<Object> reachable = new ArrayList<>();
+    private Stream owner;
     private Handle stream;
     private int usedTensors;
     private int usedStructs;
@@ -52,6 +53,7 @@ public final class Call implements AutoCloseable {
         Handle handle = Access.get().handle(stream);
         handle.acquireAlone();
         call.stream = handle;
+        call.owner = stream;
         return call;
     }
 
@@ -91,6 +93,10 @@ public final class Call implements AutoCloseable {
             return MemorySegment.NULL;
         }
         hold(Access.get().handle(nf4));
+        if (!Access.get().fits(nf4, owner)) {
+            throw new IllegalArgumentException(nf4 + " has the layout of " + nf4.device() + ", which " + stream
+                    + " does not read; export it there and import it here");
+        }
         nf4j_nf4_weight.struct_size(weight, (int) nf4j_nf4_weight.sizeof());
         nf4j_nf4_weight.double_quant(weight, nf4.doubleQuant() ? 1 : 0);
         nf4j_nf4_weight.rows(weight, nf4.rows());
@@ -145,6 +151,7 @@ public final class Call implements AutoCloseable {
         usedStructs = 0;
         stream.release();
         stream = null;
+        owner = null;
     }
 
     private MemorySegment hold(Tensor tensor) {

@@ -1,9 +1,11 @@
 package io.github.nf4j.io;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import io.github.nf4j.internal.Handle;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -27,6 +29,7 @@ public final class Tokenizer implements AutoCloseable {
     private static final Map<String, String> OPTIONS = Map.of("truncation", "false", "padding", "false");
 
     private final HuggingFaceTokenizer tokenizer;
+    private final Handle handle; // DJL would free the native tokenizer under a call on another thread
     private final TokenizerJson json;
     private final List<Integer> eosIds;
     private final OptionalInt padId;
@@ -40,6 +43,7 @@ public final class Tokenizer implements AutoCloseable {
         } catch (RuntimeException e) { // what the native code throws has no type of its own
             throw new FileFormatException(json.file(), "tokenizer", String.valueOf(e.getMessage()), e);
         }
+        this.handle = new Handle(this, "tokenizer of " + json.file(), MemorySegment.NULL);
     }
 
     /// Opens the tokenizer of a model: `tokenizer.json` in its folder, or the vocabulary in its `.gguf` file.
@@ -70,7 +74,13 @@ public final class Tokenizer implements AutoCloseable {
     /// @param addSpecialTokens whether the tokens are added that the model expects around a text, such as BOS. False
     ///                         for the output of a chat template, which has them.
     public int[] encode(String text, boolean addSpecialTokens) {
-        long[] ids = tokenizer.encode(text, addSpecialTokens, false).getIds();
+        long[] ids;
+        handle.acquire();
+        try {
+            ids = tokenizer.encode(text, addSpecialTokens, false).getIds();
+        } finally {
+            handle.release();
+        }
         int[] result = new int[ids.length];
         for (int i = 0; i < ids.length; i++) {
             result[i] = Math.toIntExact(ids[i]);
@@ -96,7 +106,12 @@ public final class Tokenizer implements AutoCloseable {
             }
             wide[i] = ids[i];
         }
-        return tokenizer.decode(wide, skipSpecialTokens);
+        handle.acquire();
+        try {
+            return tokenizer.decode(wide, skipSpecialTokens);
+        } finally {
+            handle.release();
+        }
     }
 
     /// One more than the largest token id. A model's embedding may have more rows.
@@ -120,9 +135,13 @@ public final class Tokenizer implements AutoCloseable {
         return padId;
     }
 
-    /// Idempotent.
+    /// Frees the tokenizer. Closing twice does nothing.
+    ///
+    /// @throws IllegalStateException if another thread is using it
     @Override
     public void close() {
-        tokenizer.close();
+        if (handle.close()) {
+            tokenizer.close();
+        }
     }
 }

@@ -2,6 +2,7 @@ package io.github.nf4j.train;
 
 import io.github.nf4j.DType;
 import io.github.nf4j.Stream;
+import io.github.nf4j.internal.Handle;
 import io.github.nf4j.io.ChatTemplate;
 import io.github.nf4j.io.ModelFiles;
 import io.github.nf4j.io.Tokenizer;
@@ -10,6 +11,7 @@ import io.github.nf4j.nn.ModelConfig;
 import io.github.nf4j.nn.Quantization;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Optional;
@@ -22,6 +24,7 @@ public final class PretrainedModel implements AutoCloseable {
     private final ModelFiles files;
     private final Tokenizer tokenizer;
     private final Optional<ChatTemplate> chatTemplate;
+    private final Handle handle; // kernels read the mapped files, which the arena does not notice
 
     private PretrainedModel(Path path, Arena arena) throws IOException {
         this.path = path;
@@ -30,6 +33,7 @@ public final class PretrainedModel implements AutoCloseable {
         files.validate();
         this.chatTemplate = ChatTemplate.find(path);
         this.tokenizer = Tokenizer.open(path);
+        this.handle = new Handle(this, "files of the model " + path, MemorySegment.NULL);
     }
 
     /// @param path a folder with `config.json`, or a `.gguf` file
@@ -81,12 +85,27 @@ public final class PretrainedModel implements AutoCloseable {
     ///
     /// @param compute type of the activations, F32 or BF16
     public LlamaModel load(Stream stream, Quantization quantization, DType compute) {
-        return LlamaModel.load(stream, config(), new FileWeights(files), quantization, compute);
+        handle.acquire();
+        try {
+            return LlamaModel.load(stream, config(), new FileWeights(files), quantization, compute);
+        } finally {
+            handle.release();
+        }
     }
 
+    /// Unmaps the files and frees the tokenizer. Closing twice does nothing.
+    ///
+    /// @throws IllegalStateException if another thread is loading the model or using the tokenizer
     @Override
     public void close() {
-        tokenizer.close();
-        arena.close();
+        if (handle.close()) {
+            try {
+                tokenizer.close();
+            } catch (IllegalStateException e) {
+                handle.reopen();
+                throw e;
+            }
+            arena.close();
+        }
     }
 }

@@ -31,6 +31,7 @@ public final class Trainer implements AutoCloseable {
     private final TensorPool pool;
     private final AdamW optimizer;
     private boolean gradientsChecked;
+    private boolean closed;
 
     /// How to train.
     ///
@@ -109,9 +110,12 @@ public final class Trainer implements AutoCloseable {
 
     /// Takes the next optimizer step.
     ///
-    /// @throws IllegalStateException if the loss or the gradients are not finite, or, in the first step, if an adapter gets no
-    ///                               gradient
+    /// @throws IllegalStateException if it is closed, if the loss or the gradients are not finite, or, in the first step, if an
+    ///                               adapter gets no gradient
     public StepMetrics step() {
+        if (closed) { // the pool would take memory that nobody gives back
+            throw new IllegalStateException("the trainer is closed");
+        }
         long start = System.nanoTime();
         int step = stepsTaken();
         List<TokenBatch> microBatches = batches.step(step).stream().map(Batches::pack).toList();
@@ -194,6 +198,7 @@ public final class Trainer implements AutoCloseable {
 
     @Override
     public void close() {
+        closed = true;
         optimizer.close();
         pool.close();
     }
