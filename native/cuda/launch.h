@@ -34,7 +34,8 @@ int32_t launch(nf4j_stream *stream, const char *name, int64_t blocks, int thread
     (void)stream;
     const auto call = [&] { std::apply(kernel, parameters); };
     const auto body = [](const void *context) { (*static_cast<decltype(call) *>(context))(); };
-    return simt::Engine::of_this_thread().run({name, blocks, threads, shared_bytes, body, &call});
+    return simt::Engine::of_this_thread().run(
+        {name, reinterpret_cast<const void *>(kernel), blocks, threads, shared_bytes, body, &call});
 #endif
 }
 

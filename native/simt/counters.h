@@ -17,6 +17,7 @@ struct Counters {
     int64_t global_accesses = 0;
     int64_t sectors = 0;         // of 32 bytes that were touched
     int64_t needed_sectors = 0;  // that would have held the bytes
+    int64_t mma = 0;             // instructions of warps on tensor cores
 };
 
 struct CountedAccess {

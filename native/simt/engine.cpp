@@ -1,6 +1,7 @@
 #include "simt/engine.h"
 
 #include "core/backend.h"
+#include "simt/launches.h"
 
 #include <algorithm>
 #include <cstdarg>
@@ -36,6 +37,7 @@ int32_t Engine::run(const Grid &grid) {
         return fail(NF4J_INTERNAL, "simt: %s has %d threads a block, expected a multiple of 32 up to 1024", grid.kernel,
                     grid.threads);
     }
+    note_launch(grid);
     running_ = this;
     grid_ = grid;
     failed_ = false;
@@ -62,11 +64,12 @@ int32_t Engine::run(const Grid &grid) {
     if (counting_) {
         std::fprintf(
             stderr,
-            "simt: %s: %lld blocks, %lld shared accesses, %lld bank conflicts, %lld global accesses, %lld sectors of "
-            "%lld\n",
-            grid.kernel, static_cast<long long>(grid.blocks), static_cast<long long>(counters_.shared_accesses),
-            static_cast<long long>(counters_.bank_conflicts), static_cast<long long>(counters_.global_accesses),
-            static_cast<long long>(counters_.sectors), static_cast<long long>(counters_.needed_sectors));
+            "simt: %s: %lld blocks of %d threads, %lld bytes of shared memory; %lld shared accesses, %lld bank "
+            "conflicts, %lld global accesses, %lld sectors where %lld would do, %lld mma\n",
+            grid.kernel, static_cast<long long>(grid.blocks), grid.threads, static_cast<long long>(grid.shared_bytes),
+            static_cast<long long>(counters_.shared_accesses), static_cast<long long>(counters_.bank_conflicts),
+            static_cast<long long>(counters_.global_accesses), static_cast<long long>(counters_.sectors),
+            static_cast<long long>(counters_.needed_sectors), static_cast<long long>(counters_.mma));
     }
     return NF4J_OK;
 }

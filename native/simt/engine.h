@@ -4,6 +4,9 @@
 // Schedules (environment NF4J_SIMT_SCHEDULE): 0 or unset is lock-step, where all threads go from one synchronisation to
 // the next in order; any other number seeds an adversarial one, where blocks come in any order and a random warp runs
 // as far as it can.
+//
+// NF4J_SIMT_COUNT=1 prints what each launch did (simt/counters.h). NF4J_SIMT_LAUNCHES=file notes the size of each launch
+// (simt/launches.h).
 #pragma once
 
 #include "simt/counters.h"
@@ -47,7 +50,8 @@ struct Thread {
 
 // What every thread of a grid can see.
 struct Grid {
-    const char *kernel;
+    const char *kernel;  // the name that reports give it
+    const void *code;    // the kernel's function
     int64_t blocks;
     int threads;
     int64_t shared_bytes;
@@ -70,6 +74,9 @@ public:
     }
     void count(const CountedAccess &access) {
         if (counting_) current_->accesses.push_back(access);
+    }
+    void count_mma() {
+        if (counting_) counters_.mma++;
     }
 
     // Returns NF4J_OK, or a status with the report as the last error.

@@ -106,6 +106,7 @@ float high_half(uint32_t pair) {
 
 // Products of BF16 are exact in F32, their sum is rounded once: closer than a tensor core, which drops low bits.
 void multiply(void *const *lanes) {
+    Engine::instance().count_mma();
     float a[16][16], b[16][8];
     for (int l = 0; l < warp_size; l++) {
         const auto *f = static_cast<const Fragments *>(lanes[l]);
