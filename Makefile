@@ -90,9 +90,20 @@ $(NATIVE)/test/simt/%: native/test/simt/%.cpp $(wildcard native/test/*.h native/
 	@mkdir -p $(@D)
 	$(CXX) -O1 -g $(SIMT_FLAGS) $< $(SIMT_OBJECTS) -o $@ -L$(NATIVE) -lnf4j -pthread -Wl,-rpath,'$$ORIGIN/../..'
 
+SIMT_RUN := $(NATIVE)/test/tools/simt_run
+
+$(SIMT_RUN): native/test/tools/simt_run.cpp $(wildcard native/test/*.h native/test/simt/*.h) native/include/nf4j.h | $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O1 -g $(WARNINGS) $< -o $@ -Inative/include -Inative -L$(NATIVE) -lnf4j -pthread -Wl,-rpath,'$$ORIGIN/../..'
+
+.PHONY: simt-run
+simt-run: simt $(SIMT_RUN) ## run one CUDA kernel on the host and count: make simt-run OP=nf4_matmul M=64 N=256 K=512 [DTYPE=f32]
+	@NF4J_SIMT_SCHEDULE=$(SCHEDULE) $(SIMT_RUN) '$(OP)' '$(M)' '$(N)' '$(K)' $(or $(DTYPE),bf16)
+
 .PHONY: test-simt
-test-simt: simt $(SIMT_TESTS) ## test the CUDA kernels on the host
+test-simt: simt $(SIMT_TESTS) $(SIMT_RUN) ## test the CUDA kernels on the host
 	@set -e; for test in $(SIMT_TESTS); do echo $$test; $$test; done
+	$(SIMT_RUN) nf4_matmul 5 40 96 bf16
 
 # ---- the CUDA kernels on a GPU ---------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <random>
 #include <string>
 #include <vector>
@@ -90,6 +91,26 @@ class Device {
     bool open() const { return device != nullptr; }
 };
 
+// Memory that begins where sectors and cache lines do, as a device's does.
+template <typename T>
+struct Aligned {
+    using value_type = T;
+    static constexpr std::align_val_t alignment{128};
+
+    T *allocate(size_t count) {
+        return static_cast<T *>(::operator new(count * sizeof(T), alignment));
+    }
+    void deallocate(T *data, size_t) {
+        ::operator delete(data, alignment);
+    }
+    bool operator==(const Aligned &) const {
+        return true;
+    }
+    bool operator!=(const Aligned &) const {
+        return false;
+    }
+};
+
 // A matrix with a few elements between its rows and a guard band before and after, which nobody may touch.
 class Matrix {
   public:
@@ -161,7 +182,7 @@ class Matrix {
 
     int64_t rows_, cols_, ld_;
     int32_t dtype_;
-    std::vector<char> bytes_;
+    std::vector<char, Aligned<char>> bytes_;
 };
 
 // The same bits, and intact guards.
