@@ -100,10 +100,22 @@ $(SIMT_RUN): native/test/tools/simt_run.cpp $(wildcard native/test/*.h native/te
 simt-run: simt $(SIMT_RUN) ## run one CUDA kernel on the host and count: make simt-run OP=nf4_matmul M=64 N=256 K=512 [DTYPE=f32]
 	@NF4J_SIMT_SCHEDULE=$(SCHEDULE) $(SIMT_RUN) '$(OP)' '$(M)' '$(N)' '$(K)' $(or $(DTYPE),bf16)
 
+# The teaching ladder of docs/kernels.md.
+LADDER := $(NATIVE)/test/ladder
+
+$(LADDER): native/ladder/ladder.cpp $(wildcard native/ladder/*.cuh native/test/*.h native/test/simt/*.h) $(SIMT_OBJECTS) | $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CXX) -O1 -g $(SIMT_FLAGS) $< $(SIMT_OBJECTS) -o $@ -L$(NATIVE) -lnf4j -pthread -Wl,-rpath,'$$ORIGIN/..'
+
+.PHONY: ladder
+ladder: simt $(LADDER) ## climb docs/kernels.md: five kernels for one product, and what each does: make ladder [M=64 N=256 K=256]
+	@$(LADDER) $(or $(M),64) $(or $(N),256) $(or $(K),256)
+
 .PHONY: test-simt
-test-simt: simt $(SIMT_TESTS) $(SIMT_RUN) ## test the CUDA kernels on the host
+test-simt: simt $(SIMT_TESTS) $(SIMT_RUN) $(LADDER) ## test the CUDA kernels on the host
 	@set -e; for test in $(SIMT_TESTS); do echo $$test; $$test; done
 	$(SIMT_RUN) nf4_matmul 5 40 96 bf16
+	$(LADDER)
 
 # ---- the CUDA kernels on a GPU ---------------------------------------------------------------------------------------------
 

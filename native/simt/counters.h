@@ -1,4 +1,4 @@
-// Bank conflicts and uncoalesced accesses of a grid, counted with NF4J_SIMT_COUNT=1 and printed for each launch.
+// Bank conflicts and uncoalesced accesses of a grid, counted with NF4J_SIMT_COUNT (simt/engine.h).
 //
 // What the lanes of a warp did between two synchronisations is matched by order and place: the i-th access of each lane
 // is one instruction of the warp. It is a model: a compiler may merge or move accesses.

@@ -42,7 +42,8 @@ int32_t Engine::run(const Grid &grid) {
     grid_ = grid;
     failed_ = false;
     seed_ = schedule_seed();
-    counting_ = std::getenv("NF4J_SIMT_COUNT") != nullptr;
+    const char *count = std::getenv("NF4J_SIMT_COUNT");
+    counting_ = count != nullptr;
     counters_ = {};
     random_.seed(seed_);
     threads_.resize(static_cast<size_t>(std::max(grid.threads, static_cast<int>(threads_.size()))));
@@ -61,7 +62,7 @@ int32_t Engine::run(const Grid &grid) {
         block = (block + stride) % grid.blocks;
     }
     if (failed_) return fail(NF4J_INTERNAL, "%s", report_);
-    if (counting_) {
+    if (count && std::strcmp(count, "1") == 0) {
         std::fprintf(
             stderr,
             "simt: %s: %lld blocks of %d threads, %lld bytes of shared memory; %lld shared accesses, %lld bank "

@@ -5,7 +5,7 @@
 // the next in order; any other number seeds an adversarial one, where blocks come in any order and a random warp runs
 // as far as it can.
 //
-// NF4J_SIMT_COUNT=1 prints what each launch did (simt/counters.h). NF4J_SIMT_LAUNCHES=file notes the size of each launch
+// NF4J_SIMT_COUNT=1 prints what each launch did (simt/counters.h), =2 only counts, for tests. NF4J_SIMT_LAUNCHES=file notes the size of each launch
 // (simt/launches.h).
 #pragma once
 

@@ -143,7 +143,7 @@ __global__ void stride_kernel(int stride, const float *from) {
 // lane.
 void test_counters() {
     alignas(128) static const float from[32 * 32] = {};
-    setenv("NF4J_SIMT_COUNT", "1", 1);
+    setenv("NF4J_SIMT_COUNT", "2", 1);
     for (int stride : {1, 2, 3, 8, 32}) {
         run(launch(nullptr, "stride", 1, 32, 4096, stride_kernel, stride, static_cast<const float *>(from)),
             "stride_kernel");
