@@ -34,7 +34,7 @@ OBJECTS := $(ONCE:native/%.cpp=$(NATIVE)/obj/%.o) \
 LIBRARY := $(NATIVE)/libnf4j.so
 
 .PHONY: all
-all: native java ## build the native library and the Java module
+all: native java $(NATIVE)/bench/floors ## build the native library and the Java module
 
 .PHONY: native
 native: $(LIBRARY) ## build libnf4j

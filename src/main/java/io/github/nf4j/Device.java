@@ -4,6 +4,7 @@ import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.bindings.nf4j_device_info;
 import io.github.nf4j.bindings.nf4j_device_options;
 import io.github.nf4j.internal.Access;
+import io.github.nf4j.internal.CallObserver;
 import io.github.nf4j.internal.Handle;
 import io.github.nf4j.internal.NativeLibrary;
 import io.github.nf4j.internal.Status;
@@ -152,6 +153,16 @@ public final class Device implements AutoCloseable {
         @Override
         protected Handle handle(Nf4Weight weight) {
             return weight.handle();
+        }
+
+        @Override
+        protected CallObserver observer(Stream stream) {
+            return stream.observer();
+        }
+
+        @Override
+        protected void observe(Stream stream, CallObserver observer) {
+            stream.observe(observer);
         }
 
         @Override

@@ -54,7 +54,7 @@ public final class Nf4Weight implements AutoCloseable {
     /// @throws IllegalArgumentException if `w` holds NaN or infinity
     public static Nf4Weight quantize(Stream stream, Tensor w, int blockSize, boolean doubleQuant) {
         Nf4Weight weight = allocate(stream.device(), w.rows(), w.cols(), blockSize, doubleQuant);
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "nf4.quantize")) {
             call.check(Nf4jH.nf4j_nf4_quantize(call.stream(), call.input(w), call.weight(weight)));
             return weight;
         } catch (RuntimeException e) {

@@ -3,6 +3,7 @@ package io.github.nf4j;
 import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.bindings.nf4j_stream_options;
 import io.github.nf4j.internal.Call;
+import io.github.nf4j.internal.CallObserver;
 import io.github.nf4j.internal.Handle;
 import io.github.nf4j.internal.Status;
 import java.lang.foreign.Arena;
@@ -18,6 +19,7 @@ public final class Stream implements AutoCloseable {
 
     private final Device device;
     private final Handle handle;
+    private CallObserver observer;
 
     /// A stream with the backend's default workspace.
     public Stream(Device device) {
@@ -56,7 +58,7 @@ public final class Stream implements AutoCloseable {
     ///
     /// @throws DeviceLostException if one of them failed on the device
     public void synchronize() {
-        try (Call call = Call.on(this)) {
+        try (Call call = Call.on(this, "stream.synchronize")) {
             call.check(Nf4jH.nf4j_stream_synchronize(call.stream()));
         }
     }
@@ -67,7 +69,7 @@ public final class Stream implements AutoCloseable {
     /// @param n out features
     /// @param k in features
     public String explain(Operation operation, long m, long n, long k, DType dtype) {
-        try (Call call = Call.on(this); Arena arena = Arena.ofConfined()) {
+        try (Call call = Call.on(this, "stream.explain"); Arena arena = Arena.ofConfined()) {
             MemorySegment text = arena.allocate(EXPLAIN_BYTES);
             call.check(Nf4jH.nf4j_explain(call.stream(), operation.code(), m, n, k, dtype.code(), text, EXPLAIN_BYTES));
             return text.getString(0);
@@ -95,5 +97,13 @@ public final class Stream implements AutoCloseable {
 
     Handle handle() {
         return handle;
+    }
+
+    CallObserver observer() {
+        return observer;
+    }
+
+    void observe(CallObserver newObserver) {
+        observer = newObserver;
     }
 }

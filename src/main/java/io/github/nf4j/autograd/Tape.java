@@ -2,6 +2,7 @@ package io.github.nf4j.autograd;
 
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
+import io.github.nf4j.op.CallTrace;
 import io.github.nf4j.op.MemoryOps;
 import java.util.ArrayDeque;
 import java.util.Deque;
@@ -16,8 +17,10 @@ public final class Tape implements AutoCloseable {
     private final TensorPool pool;
     private final boolean recording;
     private final Deque<Node> nodes = new ArrayDeque<>();
+    private String section;
 
-    private record Node(Variable output, BackwardRule rule, List<PooledTensor> saved) {
+    /// @param section what the operation belongs to
+    private record Node(Variable output, BackwardRule rule, List<PooledTensor> saved, String section) {
     }
 
     /// A kernel that writes a gradient or adds to it.
@@ -55,6 +58,12 @@ public final class Tape implements AutoCloseable {
         return recording;
     }
 
+    /// Names the part of the model that the next operations and their derivatives belong to, for a [CallTrace]; null for none.
+    public void section(String name) {
+        section = name;
+        CallTrace.section(stream(), name);
+    }
+
     /// A variable over memory of the caller's.
     ///
     /// @param requiresGrad whether backward shall leave its gradient in [Variable#gradient]
@@ -76,7 +85,7 @@ public final class Tape implements AutoCloseable {
         for (PooledTensor tensor : saved) {
             tensor.hold();
         }
-        nodes.push(new Node(output, rule, List.of(saved)));
+        nodes.push(new Node(output, rule, List.of(saved), section));
         return output;
     }
 
@@ -87,11 +96,13 @@ public final class Tape implements AutoCloseable {
             PooledTensor dy = node.output.pooledGradient();
             if (dy != null) {
                 node.output.setGradient(null);
+                CallTrace.section(stream(), node.section);
                 node.rule.apply(dy);
                 dy.release();
             }
             node.saved.forEach(PooledTensor::release);
         }
+        CallTrace.section(stream(), null);
     }
 
     /// An uninitialised tensor with the shape and type of `form`.

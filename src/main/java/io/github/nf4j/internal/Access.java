@@ -25,6 +25,11 @@ public abstract class Access {
 
     protected abstract Handle handle(Nf4Weight weight);
 
+    /// Who hears of the calls on `stream`, or null.
+    protected abstract CallObserver observer(Stream stream);
+
+    protected abstract void observe(Stream stream, CallObserver observer);
+
     /// Whether the layout of `weight` is that of the backend of `stream`.
     protected abstract boolean fits(Nf4Weight weight, Stream stream);
 }

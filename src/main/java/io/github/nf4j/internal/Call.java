@@ -3,6 +3,7 @@ package io.github.nf4j.internal;
 import io.github.nf4j.Nf4Weight;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
+import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.bindings.nf4j_nf4_weight;
 import io.github.nf4j.bindings.nf4j_tensor;
 import java.lang.foreign.Arena;
@@ -15,7 +16,7 @@ import java.util.List;
 /// a call allocates none, and keeps everything that the call uses open and reachable until it is closed:
 ///
 /// ```java
-/// try (Call call = Call.on(stream)) {
+/// try (Call call = Call.on(stream, "memory.cast")) {
 ///     call.check(Nf4jH.nf4j_memory_cast(call.stream(), call.input(src), call.output(dst)));
 /// }
 /// ```
@@ -33,6 +34,11 @@ public final class Call implements AutoCloseable {
     private final List<Object> reachable = new ArrayList<>();
     private Stream owner;
     private Handle stream;
+    private CallObserver observer;
+    private final List<Tensor> read = new ArrayList<>(); // as the next three, kept for an observer alone
+    private final List<Tensor> written = new ArrayList<>();
+    private String operation;
+    private long beginNanos;
     private int usedTensors;
     private int usedStructs;
 
@@ -48,13 +54,30 @@ public final class Call implements AutoCloseable {
     }
 
     /// Begins a call on `stream`, which no other thread may be using.
-    public static Call on(Stream stream) {
+    ///
+    /// @param operation family and function, such as `norm.forward`
+    public static Call on(Stream stream, String operation) {
         Call call = OF_THREAD.get();
         Handle handle = Access.get().handle(stream);
         handle.acquireAlone();
         call.stream = handle;
         call.owner = stream;
+        call.observer = Access.get().observer(stream);
+        if (call.observer != null) {
+            call.operation = operation;
+            call.beginNanos = System.nanoTime();
+        }
         return call;
+    }
+
+    /// Lets `observer` hear of every call on `stream` from now on; null ends that. Between two calls only.
+    public static void observe(Stream stream, CallObserver observer) {
+        Access.get().observe(stream, observer);
+    }
+
+    /// Who hears of the calls on `stream`, or null.
+    public static CallObserver observer(Stream stream) {
+        return Access.get().observer(stream);
     }
 
     /// The `nf4j_stream *`.
@@ -64,6 +87,13 @@ public final class Call implements AutoCloseable {
 
     /// A `const nf4j_tensor *` for `tensor`; null becomes a null pointer, which the library accepts or refuses by name.
     public MemorySegment input(Tensor tensor) {
+        if (observer != null && tensor != null) {
+            read.add(tensor);
+        }
+        return struct(tensor);
+    }
+
+    private MemorySegment struct(Tensor tensor) {
         if (tensor == null) {
             return MemorySegment.NULL;
         }
@@ -84,7 +114,20 @@ public final class Call implements AutoCloseable {
         if (tensor != null && tensor.segment().isReadOnly()) {
             throw new IllegalArgumentException(tensor + " is an output of this call, but its memory is read-only");
         }
-        return input(tensor);
+        if (observer != null && tensor != null) {
+            written.add(tensor);
+        }
+        return struct(tensor);
+    }
+
+    /// As [#output(Tensor)], for a tensor that the call may add to.
+    ///
+    /// @param added whether it does, and so reads it as well
+    public MemorySegment output(Tensor tensor, boolean added) {
+        if (observer != null && added && tensor != null) {
+            read.add(tensor);
+        }
+        return output(tensor);
     }
 
     /// A `const nf4j_nf4_weight *`. At most one a call.
@@ -93,6 +136,7 @@ public final class Call implements AutoCloseable {
             return MemorySegment.NULL;
         }
         hold(Access.get().handle(nf4));
+        reachable.add(nf4);
         if (!Access.get().fits(nf4, owner)) {
             throw new IllegalArgumentException(nf4 + " has the layout of " + nf4.device() + ", which " + stream
                     + " does not read; export it there and import it here");
@@ -135,8 +179,38 @@ public final class Call implements AutoCloseable {
         reachable.add(object);
     }
 
+    /// Throws where the C function failed.
     public void check(int status) {
         Status.check(status);
+        if (observer != null) {
+            Status.check(Nf4jH.nf4j_stream_synchronize(stream.pointer())); // a GPU has only queued it
+            observer.called(this, beginNanos, System.nanoTime());
+        }
+    }
+
+    /// Family and function. As [#read], [#written] and [#kept], for observers.
+    public String operation() {
+        return operation;
+    }
+
+    /// The tensors that the call reads, in the order of the arguments.
+    public List<Tensor> read() {
+        return read;
+    }
+
+    /// The tensors that the call writes, in the order of the arguments.
+    public List<Tensor> written() {
+        return written;
+    }
+
+    /// The argument of that type that was given to [#keep] or [#weight], or null.
+    public <T> T kept(Class<T> type) {
+        for (Object object : reachable) {
+            if (type.isInstance(object)) {
+                return type.cast(object);
+            }
+        }
+        return null;
     }
 
     /// Ends the call: everything it held may be closed again.
@@ -147,6 +221,9 @@ public final class Call implements AutoCloseable {
         }
         held.clear();
         reachable.clear();
+        read.clear();
+        written.clear();
+        observer = null;
         usedTensors = 0;
         usedStructs = 0;
         stream.release();

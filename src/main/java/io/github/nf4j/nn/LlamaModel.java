@@ -87,7 +87,7 @@ public final class LlamaModel implements AutoCloseable {
                 projection(loader, path + ".mlp.gate_proj", config.intermediateSize(), hidden, config.mlpBias()),
                 projection(loader, path + ".mlp.up_proj", config.intermediateSize(), hidden, config.mlpBias()),
                 projection(loader, path + ".mlp.down_proj", hidden, config.intermediateSize(), config.mlpBias()));
-        return new DecoderLayer(attentionNorm, attention, mlpNorm, mlp);
+        return new DecoderLayer(path, attentionNorm, attention, mlpNorm, mlp);
     }
 
     private RmsNorm norm(WeightLoader loader, String path) {

@@ -18,7 +18,7 @@ public final class AttentionOps {
     /// @param out as `q`
     public static void forward(Stream stream, AttentionShape shape, PackedSequences sequences, Tensor q, Tensor k,
                                Tensor v, Tensor lse, Tensor out) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "attention.forward")) {
             call.check(Nf4jH.nf4j_attention_forward(call.stream(), options(call, shape, sequences), call.input(q),
                     call.input(k), call.input(v), call.output(lse), call.output(out)));
         }
@@ -30,7 +30,7 @@ public final class AttentionOps {
     /// @param dout the gradient of `out`
     public static void backward(Stream stream, AttentionShape shape, PackedSequences sequences, Tensor q, Tensor k,
                                 Tensor v, Tensor lse, Tensor out, Tensor dout, Tensor dq, Tensor dk, Tensor dv) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "attention.backward")) {
             call.check(Nf4jH.nf4j_attention_backward(call.stream(), options(call, shape, sequences), call.input(q),
                     call.input(k), call.input(v), call.input(lse), call.input(out), call.input(dout), call.output(dq),
                     call.output(dk), call.output(dv)));
@@ -49,6 +49,7 @@ public final class AttentionOps {
         nf4j_attention_options.kv_offsets(options, sequences.kvOffsets());
         nf4j_attention_options.kv_lengths(options, sequences.kvLengths());
         call.keep(sequences);
+        call.keep(shape);
         return options;
     }
 }

@@ -21,14 +21,14 @@ public final class DenseOps {
     /// @param bias       [1, n] or null
     public static void matmul(Stream stream, boolean transposeA, boolean transposeB, float alpha, float beta, Tensor a,
                               Tensor b, Tensor bias, Tensor c) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "dense.matmul")) {
             MemorySegment options = call.options(nf4j_matmul_options.sizeof());
             nf4j_matmul_options.transpose_a(options, transposeA ? 1 : 0);
             nf4j_matmul_options.transpose_b(options, transposeB ? 1 : 0);
             nf4j_matmul_options.alpha(options, alpha);
             nf4j_matmul_options.beta(options, beta);
             call.check(Nf4jH.nf4j_dense_matmul(call.stream(), options, call.input(a), call.input(b), call.input(bias),
-                    call.output(c)));
+                    call.output(c, beta != 0)));
         }
     }
 }

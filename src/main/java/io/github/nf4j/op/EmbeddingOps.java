@@ -15,14 +15,14 @@ public final class EmbeddingOps {
     /// @param ids   [1, m] I32; one outside the table is refused on host backends, and gives a row of NaN on a GPU
     /// @param table [vocabulary, n] F32 or BF16
     public static void forward(Stream stream, Tensor ids, Tensor table, Tensor y) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "embedding.forward")) {
             call.check(Nf4jH.nf4j_embedding_forward(call.stream(), call.input(ids), call.input(table), call.output(y)));
         }
     }
 
     /// `dtable` [vocabulary, n] F32 += the rows of `dy` [m, n], in the order of the tokens.
     public static void backward(Stream stream, Tensor ids, Tensor dy, Tensor dtable) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "embedding.backward")) {
             call.check(Nf4jH.nf4j_embedding_backward(call.stream(), call.input(ids), call.input(dy),
                     call.output(dtable)));
         }

@@ -16,7 +16,7 @@ public final class LoraOps {
     /// @param u F32, kept for [#backward]
     /// @param y of the type of `x`
     public static void forward(Stream stream, Tensor x, LinearWeight base, LoraWeights lora, Tensor u, Tensor y) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "lora.forward")) {
             call.check(Nf4jH.nf4j_lora_forward(call.stream(), call.input(x), Structs.linear(call, base),
                     Structs.lora(call, lora), call.output(u), call.output(y)));
         }
@@ -32,10 +32,10 @@ public final class LoraOps {
     /// @param dx           [m, in], or null where no gradient is needed
     public static void backward(Stream stream, Tensor x, Tensor dy, Tensor u, LinearWeight base, LoraWeights lora,
                                 boolean accumulateDx, Tensor da, Tensor db, Tensor dx) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "lora.backward")) {
             call.check(Nf4jH.nf4j_lora_backward(call.stream(), call.input(x), call.input(dy), call.input(u),
-                    Structs.linear(call, base), Structs.lora(call, lora), accumulateDx ? 1 : 0, call.output(da),
-                    call.output(db), call.output(dx)));
+                    Structs.linear(call, base), Structs.lora(call, lora), accumulateDx ? 1 : 0, call.output(da, true),
+                    call.output(db, true), call.output(dx, accumulateDx)));
         }
     }
 }

@@ -21,7 +21,7 @@ public final class LossOps {
     /// @param dhidden [m, n], or null when only the loss is wanted
     public static void linearCrossEntropy(Stream stream, Tensor hidden, LinearWeight head, Tensor labels,
                                           float gradScale, Tensor loss, Tensor dhidden) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "loss.linear_cross_entropy")) {
             call.check(Nf4jH.nf4j_loss_linear_cross_entropy(call.stream(), call.input(hidden),
                     Structs.linear(call, head),
                     call.input(labels), gradScale, call.output(loss), call.output(dhidden)));

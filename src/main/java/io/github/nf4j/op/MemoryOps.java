@@ -12,28 +12,28 @@ public final class MemoryOps {
 
     /// `dst` = `src`, of the same shape and type, any type. Either may be host memory.
     public static void copy(Stream stream, Tensor src, Tensor dst) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "memory.copy")) {
             call.check(Nf4jH.nf4j_memory_copy(call.stream(), call.input(src), call.output(dst)));
         }
     }
 
     /// Every element of `dst` becomes `value`, rounded to its type.
     public static void fill(Stream stream, double value, Tensor dst) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "memory.fill")) {
             call.check(Nf4jH.nf4j_memory_fill(call.stream(), value, call.output(dst)));
         }
     }
 
     /// `dst` = `src` converted between F32, F16 and BF16, rounded to nearest even.
     public static void cast(Stream stream, Tensor src, Tensor dst) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "memory.cast")) {
             call.check(Nf4jH.nf4j_memory_cast(call.stream(), call.input(src), call.output(dst)));
         }
     }
 
     /// `y` = `a` + `b`, F32 or BF16. `y` may be `a` or `b`.
     public static void add(Stream stream, Tensor a, Tensor b, Tensor y) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "memory.add")) {
             call.check(Nf4jH.nf4j_memory_add(call.stream(), call.input(a), call.input(b), call.output(y)));
         }
     }

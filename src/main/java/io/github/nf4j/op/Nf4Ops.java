@@ -19,21 +19,21 @@ public final class Nf4Ops {
     ///
     /// @throws IllegalArgumentException if `w` holds NaN or infinity
     public static void quantize(Stream stream, Tensor w, Nf4Weight weight) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "nf4.quantize")) {
             call.check(Nf4jH.nf4j_nf4_quantize(call.stream(), call.input(w), call.weight(weight)));
         }
     }
 
     /// `out` [count, cols] (F32, F16 or BF16) = the rows `firstRow` ... of `weight`, each element rounded once.
     public static void dequantize(Stream stream, Nf4Weight weight, long firstRow, Tensor out) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "nf4.dequantize")) {
             call.check(Nf4jH.nf4j_nf4_dequantize(call.stream(), call.weight(weight), firstRow, call.output(out)));
         }
     }
 
     /// Fills `weight` from the parts of a bitsandbytes checkpoint, without loss. Any quantization map is taken.
     public static void importState(Stream stream, Nf4State state, Nf4Weight weight) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "nf4.import")) {
             call.check(Nf4jH.nf4j_nf4_import(call.stream(), struct(call, state), call.weight(weight)));
         }
     }
@@ -42,7 +42,7 @@ public final class Nf4Ops {
     public static Nf4State exportState(Stream stream, Nf4Weight weight, SegmentAllocator allocator) {
         Nf4State state = Nf4State.allocate(allocator, weight.rows(), weight.cols(), weight.blockSize(),
                 weight.doubleQuant());
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "nf4.export")) {
             MemorySegment struct = struct(call, state);
             call.check(Nf4jH.nf4j_nf4_export(call.stream(), call.weight(weight), struct));
             return state.withNestedOffset(nf4j_nf4_state.nested_offset(struct));
@@ -54,7 +54,7 @@ public final class Nf4Ops {
     /// @param x    F32 or BF16
     /// @param bias [1, out], F32 or of the type of `x`, or null
     public static void matmul(Stream stream, Tensor x, Nf4Weight weight, Tensor bias, Tensor y) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "nf4.matmul")) {
             call.check(Nf4jH.nf4j_nf4_matmul(call.stream(), call.input(x), call.weight(weight), call.input(bias),
                     call.output(y)));
         }
@@ -62,7 +62,7 @@ public final class Nf4Ops {
 
     /// `dx` [m, in] = `dy` [m, out] * W.
     public static void matmulBackward(Stream stream, Tensor dy, Nf4Weight weight, Tensor dx) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "nf4.matmul_backward")) {
             call.check(Nf4jH.nf4j_nf4_matmul_backward(call.stream(), call.input(dy), call.weight(weight),
                     call.output(dx)));
         }

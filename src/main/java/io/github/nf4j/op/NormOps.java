@@ -15,7 +15,7 @@ public final class NormOps {
     /// @param x      [m, n] F32 or BF16
     /// @param weight [1, n] F32 or of the type of `x`
     public static void forward(Stream stream, Tensor x, Tensor weight, float eps, Tensor rstd, Tensor y) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "norm.forward")) {
             call.check(Nf4jH.nf4j_norm_forward(call.stream(), call.input(x), call.input(weight), eps, call.output(rstd),
                     call.output(y)));
         }
@@ -28,9 +28,10 @@ public final class NormOps {
     /// @param dx           [m, n]; may be `dy` when not accumulating
     public static void backward(Stream stream, Tensor dy, Tensor x, Tensor weight, Tensor rstd, boolean accumulateDx,
                                 Tensor dweight, Tensor dx) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "norm.backward")) {
             call.check(Nf4jH.nf4j_norm_backward(call.stream(), call.input(dy), call.input(x), call.input(weight),
-                    call.input(rstd), accumulateDx ? 1 : 0, call.output(dweight), call.output(dx)));
+                    call.input(rstd), accumulateDx ? 1 : 0, call.output(dweight, true),
+                    call.output(dx, accumulateDx)));
         }
     }
 }

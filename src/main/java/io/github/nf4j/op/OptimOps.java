@@ -18,7 +18,7 @@ public final class OptimOps {
     ///
     /// @param maxNorm with 0 or less the factor is 1
     public static void globalNorm(Stream stream, AdamwParameters parameters, float maxNorm, Tensor norm) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "optim.global_norm")) {
             call.check(Nf4jH.nf4j_optim_global_norm(call.stream(), array(call, parameters),
                     parameters.parameters().size(), maxNorm, call.output(norm)));
         }
@@ -33,7 +33,7 @@ public final class OptimOps {
         if (gradScale != null && (gradScale.dtype() != DType.F32 || gradScale.rows() != 1 || gradScale.cols() != 1)) {
             throw new IllegalArgumentException("gradScale is a " + gradScale + "; it must be F32 [1, 1]");
         }
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "optim.adamw")) {
             MemorySegment struct = call.options(nf4j_adamw_options.sizeof());
             nf4j_adamw_options.learning_rate(struct, options.learningRate());
             nf4j_adamw_options.beta1(struct, options.beta1());

@@ -59,6 +59,36 @@ public final class PackedSequences {
         return rows;
     }
 
+    /// Rows of keys that any query sees, each sequence's counted once.
+    long keys() {
+        long keys = 0;
+        for (int s = 0; s < count; s++) {
+            keys += keys(s);
+        }
+        return keys;
+    }
+
+    /// How many pairs of a query and a key that it sees there are.
+    ///
+    /// @param window as in [AttentionShape]
+    long pairs(int window) {
+        long pairs = 0;
+        for (int s = 0; s < count; s++) {
+            for (int before = keys(s) - queries(s); before < keys(s); before++) {
+                pairs += window == 0 ? before + 1 : Math.min(before + 1, window);
+            }
+        }
+        return pairs;
+    }
+
+    private int queries(int sequence) {
+        return queryOffsets.getAtIndex(ValueLayout.JAVA_INT, sequence + 1) - queryOffsets.getAtIndex(ValueLayout.JAVA_INT, sequence);
+    }
+
+    private int keys(int sequence) {
+        return kvLengths.equals(MemorySegment.NULL) ? queries(sequence) : kvLengths.getAtIndex(ValueLayout.JAVA_INT, sequence);
+    }
+
     MemorySegment queryOffsets() {
         return queryOffsets;
     }

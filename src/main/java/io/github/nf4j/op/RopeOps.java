@@ -15,7 +15,7 @@ public final class RopeOps {
     /// @param positions [1, m] I32
     /// @param invFreq   [1, headDim / 2] F32
     public static void table(Stream stream, Tensor positions, Tensor invFreq, float scale, Tensor table) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "rope.table")) {
             call.check(Nf4jH.nf4j_rope_table(call.stream(), call.input(positions), call.input(invFreq), scale,
                     call.output(table)));
         }
@@ -24,14 +24,14 @@ public final class RopeOps {
     /// Rotates each head of `x` [m, heads * headDim]: y1 = x1 * cos - x2 * sin, y2 = x2 * cos + x1 * sin. `y` may be
     /// `x`.
     public static void forward(Stream stream, Tensor x, Tensor table, Tensor y) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "rope.forward")) {
             call.check(Nf4jH.nf4j_rope_forward(call.stream(), call.input(x), call.input(table), call.output(y)));
         }
     }
 
     /// The transpose of [#forward]: rotates by the negative angle. `dx` may be `dy`.
     public static void backward(Stream stream, Tensor dy, Tensor table, Tensor dx) {
-        try (Call call = Call.on(stream)) {
+        try (Call call = Call.on(stream, "rope.backward")) {
             call.check(Nf4jH.nf4j_rope_backward(call.stream(), call.input(dy), call.input(table), call.output(dx)));
         }
     }

@@ -100,6 +100,19 @@ class CommandsTest {
     }
 
     @Test
+    void profileWritesATraceAndATableByOperation() throws IOException {
+        Path trace = folder.resolve("trace.json");
+        String report = CommandLineRun.output("profile", "--model", MODEL, "--tokens", 16, "--sequences", 2, "--out", trace);
+        for (String expected : List.of("lora.backward", "optim.adamw", "between operations", "  forward", "floors       not measured")) {
+            assertTrue(report.contains(expected), () -> "no '" + expected + "' in\n" + report);
+        }
+        assertEquals("step", new ObjectMapper().readTree(trace.toFile()).get(0).get("name").asText());
+        CommandLineRun one = CommandLineRun.of("profile", "--model", MODEL, "--tokens", 1, "--out", trace);
+        assertEquals(2, one.exitCode());
+        assertTrue(one.err().contains("--tokens is 1; expected at least 2"), one.err());
+    }
+
+    @Test
     void aRunThatWasKilledGoesOnWithTheSameResult() throws IOException {
         Path data = data();
         Object[] options = {"finetune", "--model", MODEL, "--data", data, "--batch-size", 2, "--lr", "1e-2", "--dropout", "0.1",
