@@ -28,15 +28,23 @@ namespace cuda {
 
 namespace {
 
-int32_t explain(nf4j_stream *, int32_t operation, int64_t m, int64_t n, int64_t k, int32_t dtype, char *text,
+int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, int64_t k, int32_t dtype, char *text,
                 int64_t capacity) {
+    // What is unknown of the operands: rows are taken for 16-byte aligned, LoRA's base for NF4, other weights for
+    // dense.
+    const auto product = [&](int64_t columns, int64_t depth, Weight weight, bool part_of_rows) {
+        const ProductShape shape = {m,      columns,     depth, dtype == NF4J_BF16, Access::copied,
+                                    weight, part_of_rows};
+        explain_product(shape, traits_of(stream), text, capacity);
+    };
+    const Weight nf4 = k % nf4_tile_cols == 0 ? Weight::nf4_whole_tiles : Weight::nf4;
     switch (operation) {
         case NF4J_OP_NF4_MATMUL:
-        case NF4J_OP_LORA_FORWARD:
-        case NF4J_OP_LOSS:
-        case NF4J_OP_DENSE_MATMUL: explain_product(m, n, k, dtype, text, capacity); break;
+        case NF4J_OP_LORA_FORWARD: product(n, k, nf4, false); break;
         case NF4J_OP_NF4_MATMUL_BACKWARD:
-        case NF4J_OP_LORA_BACKWARD: explain_product(m, k, n, dtype, text, capacity); break;
+        case NF4J_OP_LORA_BACKWARD: product(k, n, nf4, false); break;
+        case NF4J_OP_DENSE_MATMUL: product(n, k, Weight::dense, false); break;
+        case NF4J_OP_LOSS: product(n, k, Weight::dense, true); break;
         case NF4J_OP_ATTENTION:
             std::snprintf(text, static_cast<size_t>(capacity), "FFMA, tiles of 32x32 (16x16 beyond a head_dim of 128)");
             break;

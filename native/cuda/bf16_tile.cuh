@@ -5,8 +5,6 @@
 
 namespace nf4j::cuda {
 
-constexpr int bf16_depth = 64;
-
 enum class Load { rows, columns, nf4_rows, nf4_columns, elements };
 
 __host__ __device__ constexpr bool is_nf4(Load load) {
@@ -16,17 +14,6 @@ __host__ __device__ constexpr bool is_nf4(Load load) {
 __host__ __device__ constexpr bool is_by_columns(Load load) {
     return load == Load::columns || load == Load::nf4_columns;
 }
-
-template <int M, int N, int WarpsM, int WarpsN>
-struct Tile {
-    static constexpr int m = M;
-    static constexpr int n = N;
-    static constexpr int warp_m = M / WarpsM;
-    static constexpr int warp_n = N / WarpsN;
-    static constexpr int warps_n = WarpsN;
-    static constexpr int threads = WarpsM * WarpsN * warp_size;
-    static constexpr int stages = 3;
-};
 
 // Where element (row, col) of a tile with rows of `pitch` elements stands.
 template <int Pitch>

@@ -20,6 +20,7 @@ constexpr int least_compute_capability = 80;
 struct Gpu {
     int ordinal;
     Tables *tables;
+    Traits traits;
 };
 
 Gpu *gpu_of(const nf4j_device *device) {
@@ -87,7 +88,7 @@ int32_t open(const nf4j_device_options *options, nf4j_device *device) {
     std::copy(nf4_code.begin(), nf4_code.end(), host.nf4_code);
     std::copy(dynamic_map_signed.begin(), dynamic_map_signed.end(), host.signed_map);
     std::copy(dynamic_map_unsigned.begin(), dynamic_map_unsigned.end(), host.unsigned_map);
-    auto *gpu = new (std::nothrow) Gpu{options->ordinal, nullptr};
+    auto *gpu = new (std::nothrow) Gpu{options->ordinal, nullptr, {}};
     if (!gpu) return fail(NF4J_OUT_OF_MEMORY, "cuda: no memory");
     status = check(cudaMalloc(&gpu->tables, sizeof host), "no memory for the tables");
     if (status == NF4J_OK)
@@ -101,6 +102,7 @@ int32_t open(const nf4j_device_options *options, nf4j_device *device) {
     cudaDeviceProp properties;
     cudaGetDeviceProperties(&properties, options->ordinal);
     std::snprintf(device->info.name, sizeof device->info.name, "%.60s", properties.name);
+    gpu->traits = {device->info.name, properties.major * 10 + properties.minor, properties.multiProcessorCount};
     return NF4J_OK;
 }
 
@@ -188,6 +190,10 @@ int32_t copy(nf4j_stream *stream, void *to, int64_t to_stride, const void *from,
 
 const Tables *tables_of(const nf4j_stream *stream) {
     return gpu_of(stream->device)->tables;
+}
+
+const Traits &traits_of(const nf4j_stream *stream) {
+    return gpu_of(stream->device)->traits;
 }
 
 int32_t launch_on_device(nf4j_stream *stream, const char *name, int64_t blocks, int threads, int64_t shared_bytes,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/backend.h"
+#include "cuda/tiles.h"
 
 namespace nf4j::cuda {
 
@@ -29,6 +30,9 @@ struct Tables {
     float unsigned_map[256];
 };
 const Tables *tables_of(const nf4j_stream *stream);
+
+// What the choice of kernels depends on.
+const Traits &traits_of(const nf4j_stream *stream);
 
 // `bytes` of the stream's workspace, or null with the last error set.
 void *workspace(const nf4j_stream *stream, const char *operation, int64_t bytes);

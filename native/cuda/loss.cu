@@ -36,6 +36,7 @@ int32_t loss_linear_cross_entropy(nf4j_stream *stream, const nf4j_tensor *hidden
         const nf4j_tensor states = rows(hidden, first, count);
         Product p = product(rows_of(&states), rows_of(head), hidden->cols, &logits);
         p.bias = vector_of(head->bias);
+        p.part_of_rows = true;
         int32_t status = multiply(stream, "loss_logits", p, hidden->dtype);
         if (status != NF4J_OK) return status;
         status = launch(stream, "softmax_gradient", count, loss_threads, loss_shared_bytes, softmax_gradient_kernel,
@@ -45,6 +46,7 @@ int32_t loss_linear_cross_entropy(nf4j_stream *stream, const nf4j_tensor *hidden
         if (!dhidden) continue;
         const nf4j_tensor gradient = rows(dhidden, first, count);
         p = product(exactly(rows_of(&logits)), columns_of(head), vocabulary, &gradient);
+        p.part_of_rows = true;
         status = multiply(stream, "loss_dhidden", p, hidden->dtype);
         if (status != NF4J_OK) return status;
     }

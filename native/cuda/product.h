@@ -7,6 +7,7 @@
 
 #include "cuda/dropout.cuh"
 #include "cuda/nf4_weight.cuh"
+#include "cuda/tiles.h"
 
 namespace nf4j::cuda {
 
@@ -45,6 +46,7 @@ struct Product {
     int64_t ldc = 0;
     int64_t m = 0;
     int64_t n = 0;
+    bool part_of_rows = false;  // of those of one call, which all get the same kernel
 };
 
 // A matrix as a factor whose outer index is its row (so k runs along the row), or its column.
@@ -66,6 +68,6 @@ Product product(const Operand &left, const Operand &right, int64_t k, const nf4j
 int32_t multiply(nf4j_stream *stream, const char *name, const Product &product, int32_t dtype);
 
 // What multiply would do, into text[capacity].
-void explain_product(int64_t m, int64_t n, int64_t k, int32_t dtype, char *text, int64_t capacity);
+void explain_product(const ProductShape &shape, const Traits &device, char *text, int64_t capacity);
 
 }  // namespace nf4j::cuda

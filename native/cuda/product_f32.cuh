@@ -8,9 +8,8 @@
 
 namespace nf4j::cuda {
 
-constexpr int f32_threads = 256;
-constexpr int f32_tile = 64;
-constexpr int f32_depth = 16;
+constexpr int f32_threads = F32Tile::threads;
+constexpr int f32_tile = F32Tile::m;
 constexpr int f32_pitch = f32_tile + 4;  // keeps quads aligned and rows in different banks
 constexpr int64_t f32_buffer = f32_depth * f32_pitch;
 constexpr int64_t f32_shared_bytes = 2 * SharedArena::bytes_of(2 * f32_buffer * 4);

@@ -4,9 +4,11 @@
 
 #include "core/host.h"
 #include "core/nf4_tables.h"
+#include "cuda/devices.h"
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 namespace nf4j::cuda {
@@ -14,7 +16,12 @@ namespace nf4j::cuda {
 const int32_t backend_id = NF4J_BACKEND_SIMT;
 const char *const backend_name = "simt";
 
+// Kernels are chosen as for the device that NF4J_SIMT_DEVICE names; an A100 takes those that run everywhere.
 int32_t open(const nf4j_device_options *, nf4j_device *device) {
+    const char *name = std::getenv("NF4J_SIMT_DEVICE");
+    const KnownDevice *played = find_known_device(name ? name : "A100");
+    if (!played) return fail(NF4J_INVALID_ARGUMENT, "simt: NF4J_SIMT_DEVICE is %s, which cuda/devices.h lacks", name);
+    device->impl = const_cast<Traits *>(&played->traits);
     device->info.threads = 1;
     device->info.host_accessible = 1;
     std::snprintf(device->info.name, sizeof device->info.name, "simt: the CUDA kernels on host fibers");
@@ -63,6 +70,10 @@ int32_t copy(nf4j_stream *, void *to, int64_t to_stride, const void *from, int64
                     static_cast<size_t>(width));
     }
     return NF4J_OK;
+}
+
+const Traits &traits_of(const nf4j_stream *stream) {
+    return *static_cast<const Traits *>(stream->device->impl);
 }
 
 const Tables *tables_of(const nf4j_stream *) {

@@ -1,0 +1,47 @@
+#include "cuda/tiles.h"
+
+#include "cuda/cuda.h"
+
+#include <algorithm>
+
+namespace nf4j::cuda {
+
+namespace {
+
+bool fits(const Variant &v, const ProductShape &s, const Traits &device) {
+    return v.bf16 == s.bf16 && v.access <= s.access && v.weight <= s.weight &&
+           v.least_capability <= device.capability && device.capability <= v.most_capability && v.least_m <= s.m &&
+           s.m <= v.most_m && ceil_div(s.m, v.tile_m) * ceil_div(s.n, v.tile_n) >= v.least_tiles &&
+           !(s.part_of_rows && v.most_m != any_m);
+}
+
+// The fewest splits of `steps` that keep four of five places for blocks busy to the end, or the best there are.
+int64_t splits_for(int64_t tiles, int64_t steps, int64_t places) {
+    constexpr int64_t least_steps = 4, most_splits = 32;
+    if (tiles == 0 || tiles >= places) return 1;
+    int64_t best = 1;
+    double best_share = 0;
+    for (int64_t splits = 1; splits <= std::min(steps / least_steps, most_splits); splits++) {
+        const int64_t blocks = tiles * splits;
+        const double share = static_cast<double>(blocks) / static_cast<double>(ceil_div(blocks, places) * places);
+        if (share > best_share) {
+            best = splits;
+            best_share = share;
+        }
+        if (best_share >= 0.8) break;
+    }
+    return best;
+}
+
+}  // namespace
+
+Choice choose(const ProductShape &s, const Traits &device) {
+    const Variant *v = variants;
+    while (!fits(*v, s, device)) v++;  // the last ones of each type fit everything
+    const int64_t tiles = ceil_div(s.m, v->tile_m) * ceil_div(s.n, v->tile_n);
+    const int64_t places = s.part_of_rows ? 0 : int64_t{v->blocks_per_multiprocessor} * device.multiprocessors;
+    const int64_t splits = splits_for(tiles, ceil_div(s.k, v->depth), places);
+    return {v, splits, tiles * splits, splits > 1 ? splits * s.m * s.n * 4 : 0};
+}
+
+}  // namespace nf4j::cuda

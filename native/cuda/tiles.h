@@ -1,0 +1,112 @@
+// Which kernel a product takes, with which tile: a table, of which the first line that fits is taken. `multiply` reads
+// it, nf4j_explain prints it.
+//
+// A variant for other hardware or other shapes is one more line here and one more case of `multiply` in product.cu.
+#pragma once
+
+#include <cstdint>
+
+namespace nf4j::cuda {
+
+// A tile of c, the number of buffers that k runs through, and how many warps share the tile.
+template <int M, int N, int Stages, int WarpsM, int WarpsN>
+struct Tile {
+    static constexpr int m = M;
+    static constexpr int n = N;
+    static constexpr int stages = Stages;
+    static constexpr int warp_m = M / WarpsM;
+    static constexpr int warp_n = N / WarpsN;
+    static constexpr int warps_n = WarpsN;
+    static constexpr int threads = WarpsM * WarpsN * 32;
+};
+
+constexpr int bf16_depth = 64;
+constexpr int f32_depth = 16;
+
+using Tile128 = Tile<128, 128, 3, 2, 4>;
+using Tile64 = Tile<64, 64, 3, 2, 2>;
+using F32Tile = Tile<64, 64, 2, 8, 1>;
+
+enum class Kernel { tiles_128, tiles_64, converted_64, ffma };
+
+// How the left factor stands in memory, and a dense right one; what can be done with one can be done with all that follow.
+enum class Access {
+    any,     // elements must be converted one by one
+    rows,    // BF16, k along the row
+    copied,  // and 16-byte copies can fetch it
+};
+
+// The right factor; the same holds.
+enum class Weight {
+    dense,
+    nf4,
+    nf4_whole_tiles,  // its columns are a multiple of a tile's, so that no quantized block goes on in the next row
+};
+
+struct ProductShape {
+    int64_t m;  // tokens
+    int64_t n;
+    int64_t k;
+    bool bf16;  // the type of the activations, else F32
+    Access access;
+    Weight weight;
+    bool part_of_rows;  // of those of one call: the kernel may not follow from their number
+};
+
+struct Variant {
+    Kernel kernel;
+    const char *name;
+    const char *why;
+    bool bf16;
+    Access access;
+    Weight weight;
+    int least_capability;  // 10 * major + minor of the compute capability
+    int most_capability;
+    int64_t least_m;
+    int64_t most_m;
+    int64_t least_tiles;  // of c
+    int tile_m;
+    int tile_n;
+    int depth;
+    int stages;
+    int blocks_per_multiprocessor;  // where c has fewer tiles than these, k is split; 0: never
+};
+
+constexpr int64_t any_m = INT64_MAX;
+constexpr int any_device = 80, newest_device = 999;
+constexpr int64_t enough_big_tiles = 64;
+
+constexpr Variant variants[] = {
+    {Kernel::tiles_128, "mma_bf16", "c has tiles of 128x128 for many multiprocessors",
+     true, Access::copied, Weight::dense, any_device, newest_device, 1, any_m, enough_big_tiles,
+     Tile128::m, Tile128::n, bf16_depth, Tile128::stages, 0},
+    {Kernel::tiles_64, "mma_bf16", "c has too few tiles of 128x128",
+     true, Access::copied, Weight::dense, any_device, newest_device, 1, any_m, 0,
+     Tile64::m, Tile64::n, bf16_depth, Tile64::stages, 0},
+    {Kernel::converted_64, "mma_bf16", "elements must be converted, or rows are not 16-byte aligned",
+     true, Access::any, Weight::dense, any_device, newest_device, 1, any_m, 0,
+     Tile64::m, Tile64::n, bf16_depth, Tile64::stages, 0},
+    {Kernel::ffma, "ffma_f32", "F32 keeps its bits on FFMA alone",
+     false, Access::any, Weight::dense, any_device, newest_device, 1, any_m, 0,
+     F32Tile::m, F32Tile::n, f32_depth, F32Tile::stages, 0},
+};
+
+// What a device is to the choice: its own attributes, or those of the one that simt plays.
+struct Traits {
+    const char *name;
+    int capability;  // 10 * major + minor
+    int multiprocessors;
+};
+
+struct Choice {
+    const Variant *variant;
+    int64_t splits;           // of k, each a chain of its own; their sums are added in order by a second kernel
+    int64_t blocks;           // splits * tiles
+    int64_t workspace_bytes;  // for the sums of the splits
+};
+
+// The choice follows from the shape and the device alone, the split from the number of tiles that c has: a row's bits do
+// not depend on the rows beside it as long as the variant's name and the split are the same.
+Choice choose(const ProductShape &shape, const Traits &device);
+
+}  // namespace nf4j::cuda
