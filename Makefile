@@ -136,9 +136,19 @@ CUDA_LIBRARY := $(NATIVE)/libnf4j-cuda.so
 .PHONY: cuda
 cuda: $(LIBRARY) $(CUDA_LIBRARY) ## build libnf4j-cuda; needs nvcc (make cuda-toolkit)
 
+# What the tests on simt launch, for the budget: a file of its own, since it runs them all.
+SIMT_LAUNCHES := $(NATIVE)/simt-launches.txt
+
+$(SIMT_LAUNCHES): $(SIMT_LIBRARY) $(CONFORMANCE) $(SIMT_TESTS)
+	@rm -f $@.new
+	@set -e; export NF4J_SIMT_LAUNCHES=$(CURDIR)/$@.new; \
+	for test in $(SIMT_TESTS) "$(CONFORMANCE) --backend simt --small"; do $$test > /dev/null; done
+	@mv $@.new $@
+
 .PHONY: cuda-budget
-cuda-budget: cuda ## compare the kernels' registers and spills with native/cuda/budget.txt
-	python3 native/cuda/budget.py $(NATIVE)/obj/gpu/cuda $(if $(UPDATE),--update)
+cuda-budget: cuda $(SIMT_LAUNCHES) ## compare the kernels' registers, occupancy and main loops with native/cuda/evidence/budget.txt
+	@python3 native/cuda/evidence/budget.py --nvcc $(NVCC) --cuobjdump $(CUDA_ROOT)/bin/cuobjdump --library $(CUDA_LIBRARY) \
+	    --ptxas $(NATIVE)/obj/gpu/cuda --launches $(SIMT_LAUNCHES) $(if $(UPDATE),--update)
 
 .PHONY: cuda-toolkit
 cuda-toolkit: ## install the pinned nvcc from PyPI into build/cuda-toolkit

@@ -20,8 +20,9 @@ void note_launch(const Grid &grid) {
     Dl_info library;
     std::FILE *out = std::fopen(file, "a");
     if (!out || !dladdr(grid.code, &library)) std::abort();  // somebody asked for it
-    std::fprintf(out, "%tx %d %lld\n", static_cast<const char *>(grid.code) - static_cast<const char *>(library.dli_fbase),
-                 grid.threads, static_cast<long long>(grid.shared_bytes));
+    std::fprintf(out, "%s %tx %d %lld\n", library.dli_fname,
+                 static_cast<const char *>(grid.code) - static_cast<const char *>(library.dli_fbase), grid.threads,
+                 static_cast<long long>(grid.shared_bytes));
     std::fclose(out);
 }
 
