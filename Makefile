@@ -258,8 +258,12 @@ test: maven native test-simt test-native ## everything that needs no GPU
 
 # ---- benchmarks ------------------------------------------------------------------------------------------------------
 
-BENCH_DRIVERS := $(addprefix $(NATIVE)/bench/,floors peer call_cost)
-$(NATIVE)/bench/peer: bench/native/peer_onednn.h
+BENCH_DRIVERS := $(addprefix $(NATIVE)/bench/,floors peer call_cost libany_vendor.so)
+$(NATIVE)/bench/peer: $(wildcard bench/native/peer*.h)
+
+$(NATIVE)/bench/lib%.so: bench/native/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O1 -fPIC -shared $(WARNINGS) $< -o $@
 
 .PHONY: bench-build
 bench-build: maven native $(BENCH_DRIVERS) ## build the harness bench/nf4j-bench
@@ -268,15 +272,6 @@ bench-build: maven native $(BENCH_DRIVERS) ## build the harness bench/nf4j-bench
 .PHONY: bench
 bench: bench-build ## measure the suite smoke in a minute: make bench OUT=result.json
 	bench/nf4j-bench run --suite smoke --budget 60s --out $(or $(OUT),$(BUILD)/bench-$$(date -u +%Y%m%dT%H%M%S).json)
-
-PEERS := $(BUILD)/peers
-$(PEERS)/ready: bench/peers/requirements.txt
-	python3 -m venv $(PEERS)
-	$(PEERS)/bin/pip install --quiet --disable-pip-version-check -r $<
-	touch $@
-
-.PHONY: bench-peers
-bench-peers: $(PEERS)/ready ## fetch the BLAS libraries that nf4j-bench measures beside its own (1.2 GB)
 
 .PHONY: bench-instructions
 bench-instructions: $(NATIVE)/bench/instructions ## compare instruction counts with bench/instructions.txt: exact where times are noisy
@@ -310,6 +305,7 @@ interop: all $(INTEROP)/ready ## compare with the live PEFT, transformers and bi
 	HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= $(INTEROP)/bin/python src/test/python/interop.py
 
 include package.mk
+include bench/peers.mk
 
 .PHONY: bindings
 bindings: ## regenerate the Java bindings from native/include/nf4j.h

@@ -2,11 +2,12 @@
 // the library can be taken.
 #pragma once
 
-#include <dlfcn.h>
-
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
+
+#include "peer.h"
 
 namespace onednn {
 
@@ -15,27 +16,27 @@ constexpr int kCpu = 1, kDefaultStream = 1, kBf16 = 2, kF32 = 3, kAnyOrder = 1, 
 constexpr int kSource = 1, kDestination = 17, kWeights = 33;
 
 // c [m, n] = a [m, k] * op(b) with b in the order that the library chose, brought there by add().
-class Matmul {
+class Matmul : public peer::Functions {
   public:
-    Matmul(void *library, bool bf16, int64_t m, int64_t n, int64_t k, bool transpose_b) : library_(library) {
+    Matmul(void *library, bool bf16, int64_t m, int64_t n, int64_t k, bool transpose_b) : Functions(library) {
         const int type = bf16 ? kBf16 : kF32;
         const int64_t a_size[] = {m, k}, b_size[] = {k, n}, c_size[] = {m, n};
         const int64_t a_step[] = {k, 1}, b_step[] = {transpose_b ? 1 : n, transpose_b ? k : 1}, c_step[] = {n, 1};
         void *b_any = nullptr;
-        ok(call("dnnl_engine_create", &engine_, kCpu, size_t{0}));
-        ok(call("dnnl_stream_create", &stream_, engine_, kDefaultStream));
-        ok(call("dnnl_memory_desc_create_with_strides", &a_, 2, a_size, type, a_step));
-        ok(call("dnnl_memory_desc_create_with_strides", &b_, 2, b_size, type, b_step));
-        ok(call("dnnl_memory_desc_create_with_strides", &c_, 2, c_size, type, c_step));
-        ok(call("dnnl_memory_desc_create_with_tag", &b_any, 2, b_size, type, kAnyOrder));
-        ok(call("dnnl_matmul_primitive_desc_create", &description_, engine_, a_, b_any, nullptr, c_, nullptr));
-        ok(call("dnnl_primitive_create", &matmul_, description_));
-        if (b_any) call("dnnl_memory_desc_destroy", b_any);
-        if (!problem_.empty()) return;
+        ok(call<int>("dnnl_engine_create", &engine_, kCpu, size_t{0}));
+        ok(call<int>("dnnl_stream_create", &stream_, engine_, kDefaultStream));
+        ok(call<int>("dnnl_memory_desc_create_with_strides", &a_, 2, a_size, type, a_step));
+        ok(call<int>("dnnl_memory_desc_create_with_strides", &b_, 2, b_size, type, b_step));
+        ok(call<int>("dnnl_memory_desc_create_with_strides", &c_, 2, c_size, type, c_step));
+        ok(call<int>("dnnl_memory_desc_create_with_tag", &b_any, 2, b_size, type, kAnyOrder));
+        ok(call<int>("dnnl_matmul_primitive_desc_create", &description_, engine_, a_, b_any, nullptr, c_, nullptr));
+        ok(call<int>("dnnl_primitive_create", &matmul_, description_));
+        if (b_any) call<int>("dnnl_memory_desc_destroy", b_any);
+        if (!problem().empty()) return;
         using Query = const void *(*)(const void *, int, int);
         b_packed_ = reinterpret_cast<Query>(symbol("dnnl_primitive_desc_query_md"))(description_, kWeightsDescription, 0);
-        ok(call("dnnl_reorder_primitive_desc_create", &reorder_description_, b_, engine_, b_packed_, engine_, nullptr));
-        ok(call("dnnl_primitive_create", &reorder_, reorder_description_));
+        ok(call<int>("dnnl_reorder_primitive_desc_create", &reorder_description_, b_, engine_, b_packed_, engine_, nullptr));
+        ok(call<int>("dnnl_primitive_create", &reorder_, reorder_description_));
     }
 
     Matmul(const Matmul &) = delete;
@@ -54,17 +55,17 @@ class Matmul {
 
     // Another set of buffers.
     void add(void *a, void *b, void *c) {
-        if (!problem_.empty()) return;
+        if (!problem().empty()) return;
         Set set = {};
         void *b_plain = nullptr;
         void *const allocate = reinterpret_cast<void *>(~uintptr_t{0});  // DNNL_MEMORY_ALLOCATE
-        ok(call("dnnl_memory_create", &set.a, a_, engine_, a));
-        ok(call("dnnl_memory_create", &b_plain, b_, engine_, b));
-        ok(call("dnnl_memory_create", &set.b, b_packed_, engine_, allocate));
-        ok(call("dnnl_memory_create", &set.c, c_, engine_, c));
+        ok(call<int>("dnnl_memory_create", &set.a, a_, engine_, a));
+        ok(call<int>("dnnl_memory_create", &b_plain, b_, engine_, b));
+        ok(call<int>("dnnl_memory_create", &set.b, b_packed_, engine_, allocate));
+        ok(call<int>("dnnl_memory_create", &set.c, c_, engine_, c));
         const Argument arguments[] = {{kSource, b_plain}, {kDestination, set.b}};
-        ok(call("dnnl_primitive_execute", reorder_, stream_, 2, arguments));
-        ok(call("dnnl_stream_wait", stream_));
+        ok(call<int>("dnnl_primitive_execute", reorder_, stream_, 2, arguments));
+        ok(call<int>("dnnl_stream_wait", stream_));
         destroy("dnnl_memory_destroy", b_plain);
         sets_.push_back(set);
     }
@@ -80,9 +81,6 @@ class Matmul {
         wait_(stream_);
     }
 
-    // What could not be done; empty if nothing.
-    const std::string &problem() const { return problem_; }
-
   private:
     struct Argument {
         int name;
@@ -94,28 +92,14 @@ class Matmul {
     using Execute = int (*)(const void *, void *, int, const Argument *);
     using Wait = int (*)(void *);
 
-    void *symbol(const char *name) {
-        void *address = dlsym(library_, name);
-        if (!address && problem_.empty()) problem_ = std::string("this build has no ") + name;
-        return address;
-    }
-
-    template <class... Arguments>
-    int call(const char *name, Arguments... arguments) {
-        void *address = symbol(name);
-        return address ? reinterpret_cast<int (*)(Arguments...)>(address)(arguments...) : 0;
-    }
-
     void ok(int status) {
-        if (status != 0 && problem_.empty()) problem_ = "oneDNN refused it with status " + std::to_string(status);
+        if (status != 0) fail("oneDNN refused it with status " + std::to_string(status));
     }
 
     void destroy(const char *name, void *object) {
-        if (object) call(name, object);
+        if (object) call<int>(name, object);
     }
 
-    void *library_;
-    std::string problem_;
     void *engine_ = nullptr, *stream_ = nullptr, *a_ = nullptr, *b_ = nullptr, *c_ = nullptr;
     void *description_ = nullptr, *matmul_ = nullptr, *reorder_description_ = nullptr, *reorder_ = nullptr;
     const void *b_packed_ = nullptr;
@@ -125,3 +109,37 @@ class Matmul {
 };
 
 }  // namespace onednn
+
+namespace peer {
+
+class Onednn : public Library {
+  public:
+    explicit Onednn(void *library) : library_(library) {}
+
+    bool c_is_bf16() const override { return true; }
+
+    std::string version() override {
+        struct Version {
+            int major, minor, patch;
+        };
+        void *get = dlsym(library_, "dnnl_version");
+        if (!get) return "unknown";
+        const Version v = *reinterpret_cast<const Version *(*)()>(get)();
+        return std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
+    }
+
+    std::string prepare(const Shape &shape, std::vector<Slot> &slots) override {
+        matmul_.reset();
+        matmul_ = std::make_unique<onednn::Matmul>(library_, shape.bf16, shape.m, shape.n, shape.k, shape.transpose_b);
+        for (Slot &slot : slots) matmul_->add(slot.a.data(), slot.b.data(), slot.c.data());
+        return matmul_->problem();
+    }
+
+    void run(size_t slot) override { matmul_->run(slot); }
+
+  private:
+    void *library_;
+    std::unique_ptr<onednn::Matmul> matmul_;
+};
+
+}  // namespace peer

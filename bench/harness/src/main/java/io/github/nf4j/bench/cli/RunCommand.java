@@ -52,7 +52,8 @@ final class RunCommand implements Callable<Integer> {
     private Duration budget;
 
     @Option(names = "--peers", split = ",", paramLabel = "NAME|all|none",
-            description = "Libraries that products are measured beside: openblas, mkl, onednn, nf4j-c. Default: all, but none in suite smoke.")
+            description = "Libraries that products are measured beside: openblas, mkl, mkl-tuned, onednn, libtorch; with weights in 4 bits bitsandbytes, "
+                    + "bitsandbytes-packed, llama.cpp-q4_0, nf4j-c. Default: all, but none in suite smoke.")
     private List<String> peerNames;
 
     @Option(names = "--seed", defaultValue = "1", paramLabel = "N", description = "Of inputs and order. Default: ${DEFAULT-VALUE}.")

@@ -5,49 +5,135 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Locale;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
 
-/// A library that products are measured beside. What is new here also goes to bench/native/peer.cpp and bench/peers/requirements.txt.
+/// A library that products are measured beside. What is new here also goes to bench/native/peer.cpp, or speaks its language as
+/// bench/peers/peer.py does, and to bench/peers.mk.
 public enum PeerLibrary {
-    OPENBLAS("lib(scipy_)?openblas[^/]*\\.so[.\\d]*"),
-    MKL("libmkl_rt\\.so[.\\d]*"),
-    ONEDNN("libdnnl\\.so[.\\d]*"),
+    OPENBLAS("openblas", "make bench-peers") {
+        @Override
+        Optional<Launch> find(Checkout checkout, int threads) {
+            return driver(checkout, "openblas", "lib", "lib(scipy_)?openblas[^/]*\\.so[.\\d]*", threads);
+        }
+    },
+    MKL("mkl", "make bench-peers") {
+        @Override
+        Optional<Launch> find(Checkout checkout, int threads) {
+            return driver(checkout, "mkl", "lib", "libmkl_rt\\.so[.\\d]*", threads);
+        }
+    },
+    /// Its fast kernels on processors of every vendor: the newest build whose question for the vendor another library can answer.
+    MKL_TUNED("mkl-tuned", "make bench-peers") {
+        @Override
+        Optional<Launch> find(Checkout checkout, int threads) {
+            return driver(checkout, "mkl", "mkl-2024", "libmkl_rt\\.so[.\\d]*", threads)
+                    .map(launch -> launch.with("LD_PRELOAD", checkout.driver("libany_vendor.so").toString())
+                            .with("LD_LIBRARY_PATH", launch.environment().get("LD_LIBRARY_PATH") + ":" + peers(checkout, "lib")));
+        }
+    },
+    ONEDNN("onednn", "make bench-peers") {
+        @Override
+        Optional<Launch> find(Checkout checkout, int threads) {
+            return driver(checkout, "onednn", "onednn", "libdnnl\\.so[.\\d]*", threads);
+        }
+    },
+    LIBTORCH("libtorch", "make bench-libtorch") {
+        @Override
+        Optional<Launch> find(Checkout checkout, int threads) {
+            Path folder = checkout.root().resolve("bench/libtorch/target");
+            if (!Files.isDirectory(folder.resolve("lib"))) {
+                return Optional.empty();
+            }
+            String java = Path.of(System.getProperty("java.home"), "bin/java").toString();
+            return Optional.of(new Launch(List.of(java, "-Xmx2g", "--enable-native-access=ALL-UNNAMED",
+                    "-Dai.djl.pytorch.num_threads=" + threads, "-cp", folder + "/*:" + folder.resolve("lib") + "/*",
+                    "io.github.nf4j.bench.libtorch.TorchPeer"), Map.of("DJL_CACHE_DIR", peers(checkout, "djl").toString(),
+                    "DJL_OFFLINE", "true", "OPT_OUT_TRACKING", "true")));
+        }
+    },
+    /// Dequantizes, then multiplies: what it does in training.
+    BITSANDBYTES("bitsandbytes", "make interop") {
+        @Override
+        Optional<Launch> find(Checkout checkout, int threads) {
+            return python(checkout, "bitsandbytes", threads);
+        }
+    },
+    /// Its fused product for inference.
+    BITSANDBYTES_PACKED("bitsandbytes-packed", "make interop") {
+        @Override
+        Optional<Launch> find(Checkout checkout, int threads) {
+            return python(checkout, "bitsandbytes-packed", threads);
+        }
+    },
+    /// 4 bits of another kind: Q4_0 has sixteen equal steps, and activations are rounded to 8 bits.
+    LLAMA_CPP("llama.cpp-q4_0", "make bench-peers") {
+        @Override
+        Optional<Launch> find(Checkout checkout, int threads) {
+            return driver(checkout, "llama-cpp", "llama-cpp/bin", "libggml\\.so", threads);
+        }
+    },
     /// Ours, called from C: the difference is what the way through the JVM costs.
-    NF4J_C(null);
+    NF4J_C("nf4j-c", "make bench-build") {
+        @Override
+        Optional<Launch> find(Checkout checkout, int threads) {
+            return Optional.of(new Launch(List.of(checkout.driver("peer").toString(), "nf4j", "-", Integer.toString(threads)), Map.of()));
+        }
+    };
 
-    private final String fileName;
+    private final String label;
+    private final String made;
 
-    PeerLibrary(String fileName) {
-        this.fileName = fileName;
+    PeerLibrary(String label, String made) {
+        this.label = label;
+        this.made = made;
     }
 
     /// As users write it.
     @Override
     public String toString() {
-        return name().toLowerCase(Locale.ROOT).replace('_', '-');
+        return label;
     }
 
-    /// What the driver calls it.
-    String driverName() {
-        return this == NF4J_C ? "nf4j" : toString();
+    /// The command that installs it.
+    String made() {
+        return made;
     }
 
-    boolean isOurs() {
-        return this == NF4J_C;
+    /// Whether its weights have 4 bits, so that it has nothing to set beside a product of dense ones.
+    boolean isPacked() {
+        return ordinal() >= BITSANDBYTES.ordinal();
     }
 
-    /// Where `make bench-peers` put it.
-    Optional<Path> find(Checkout checkout) {
-        Path folder = checkout.root().resolve("build/peers/lib");
+    /// How to start it; empty if it is not installed.
+    abstract Optional<Launch> find(Checkout checkout, int threads);
+
+    private static Path peers(Checkout checkout, String folder) {
+        return checkout.root().resolve("build/peers").resolve(folder);
+    }
+
+    private static Optional<Launch> driver(Checkout checkout, String name, String folder, String fileName, int threads) {
+        return file(peers(checkout, folder), fileName).map(file -> new Launch(
+                List.of(checkout.driver("peer").toString(), name, file.toString(), Integer.toString(threads)),
+                Map.of("LD_LIBRARY_PATH", file.getParent().toString())));
+    }
+
+    private static Optional<Path> file(Path folder, String name) {
         if (!Files.isDirectory(folder)) {
             return Optional.empty();
         }
         try (Stream<Path> files = Files.walk(folder)) {
-            return files.filter(file -> file.getFileName().toString().matches(fileName)).filter(Files::isRegularFile).sorted().findFirst();
+            return files.filter(file -> file.getFileName().toString().matches(name)).filter(Files::isRegularFile).sorted().findFirst();
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+    }
+
+    private static Optional<Launch> python(Checkout checkout, String name, int threads) {
+        Path python = checkout.root().resolve("build/interop/bin/python");
+        return Files.isExecutable(python) ? Optional.of(new Launch(List.of(python.toString(),
+                checkout.root().resolve("bench/peers/peer.py").toString(), name, Integer.toString(threads)), Map.of())) : Optional.empty();
     }
 }

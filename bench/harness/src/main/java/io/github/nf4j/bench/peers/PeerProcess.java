@@ -16,28 +16,25 @@ import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
 
-/// bench/native/peer with one library: it multiplies, and measures itself.
+/// The process of one library: it multiplies, and measures itself. bench/native/peer.cpp explains what is said.
 final class PeerProcess implements Contender, AutoCloseable {
     private final PeerLibrary library;
+    private final String version;
     private final Process process;
     private final BufferedReader in;
     private final Writer out;
     private long nanosPerSample;
 
-    /// @param file null for our own
-    PeerProcess(Checkout checkout, PeerLibrary library, Path file, int threads) throws IOException {
+    PeerProcess(PeerLibrary library, Launch launch, int threads) throws IOException {
         this.library = library;
         List<String> command = new ArrayList<>();
         if (threads < Runtime.getRuntime().availableProcessors()) {
             command.addAll(List.of("taskset", "-c", "0-" + (threads - 1))); // not every library can be told in its own words
         }
-        command.addAll(List.of(checkout.driver("peer").toString(), library.driverName(), file == null ? "-" : file.toString(),
-                Integer.toString(threads)));
+        command.addAll(launch.command());
         ProcessBuilder builder = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD);
         Map<String, String> environment = builder.environment();
-        if (file != null) {
-            environment.put("LD_LIBRARY_PATH", file.getParent().toString());
-        }
+        environment.putAll(launch.environment());
         // Workers spin between two calls, as in a real program, and sleep within the pause before the next contender.
         environment.put("OPENBLAS_THREAD_TIMEOUT", "20"); // 2^20 cycles
         environment.put("KMP_BLOCKTIME", "1"); // milliseconds
@@ -47,6 +44,7 @@ final class PeerProcess implements Contender, AutoCloseable {
         this.process = builder.start();
         this.in = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
         this.out = process.outputWriter(StandardCharsets.UTF_8);
+        this.version = tell("version");
     }
 
     /// Makes it ready for one product.
@@ -72,6 +70,11 @@ final class PeerProcess implements Contender, AutoCloseable {
     @Override
     public String name() {
         return library.toString();
+    }
+
+    @Override
+    public String version() {
+        return version;
     }
 
     @Override

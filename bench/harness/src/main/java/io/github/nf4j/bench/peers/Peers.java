@@ -38,7 +38,7 @@ public final class Peers implements AutoCloseable {
         List<Contender> ready = new ArrayList<>();
         List<Peer> missing = new ArrayList<>();
         for (PeerLibrary library : benchCase.gemm() == null ? List.<PeerLibrary>of() : libraries) {
-            if (library.isOurs() && !benchCase.op().startsWith("nf4.")) {
+            if (library.isPacked() && !benchCase.op().startsWith("nf4.")) {
                 continue;
             }
             String problem;
@@ -58,14 +58,11 @@ public final class Peers implements AutoCloseable {
 
     private String prepare(PeerLibrary library, BenchCase benchCase) throws IOException {
         if (!running.containsKey(library)) {
-            Optional<Path> file = library.isOurs() ? Optional.empty() : library.find(checkout);
-            if (!library.isOurs() && file.isEmpty()) {
-                return "not installed: run make bench-peers";
+            Optional<Launch> launch = library.find(checkout, threads);
+            if (launch.isEmpty() || !Files.isExecutable(Path.of(launch.get().command().getFirst()))) {
+                return "not installed: run " + library.made();
             }
-            if (!Files.isExecutable(checkout.driver("peer"))) {
-                return "its driver is not built: run make bench-build";
-            }
-            running.put(library, new PeerProcess(checkout, library, file.orElse(null), threads));
+            running.put(library, new PeerProcess(library, launch.get(), threads));
         }
         BenchCase.Gemm gemm = benchCase.gemm();
         long bytes = (gemm.m() * gemm.k() + gemm.n() * gemm.k() + gemm.m() * gemm.n()) * benchCase.dtype().bytes();

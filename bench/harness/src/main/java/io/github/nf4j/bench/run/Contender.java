@@ -6,6 +6,11 @@ import java.util.OptionalLong;
 public interface Contender {
     String name();
 
+    /// Of another library; null for ours.
+    default String version() {
+        return null;
+    }
+
     /// Microseconds per call of `count` samples, taken now.
     double[] sample(int count);
 

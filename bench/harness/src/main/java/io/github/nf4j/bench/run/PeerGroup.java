@@ -23,7 +23,8 @@ public record PeerGroup(List<Contender> contenders, List<Peer> missing) {
             for (int round = 0; round < ratios.length; round++) {
                 ratios[round] = ours[round] / theirs[round];
             }
-            peers.add(new Peer(contenders.get(i).name(), null, null, track.samples(), Summary.of(track.samples()), Summary.median(ratios)));
+            peers.add(new Peer(contenders.get(i).name(), contenders.get(i).version(), null, track.samples(), Summary.of(track.samples()),
+                    Summary.median(ratios)));
         }
         peers.addAll(missing);
         return peers;

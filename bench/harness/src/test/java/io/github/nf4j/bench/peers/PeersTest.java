@@ -20,15 +20,25 @@ import org.junit.jupiter.params.provider.MethodSource;
 class PeersTest {
     @Test
     void aLibraryThatIsNotThereIsSaidInTheRow(@TempDir Path empty) {
-        try (Peers peers = new Peers(List.of(PeerLibrary.OPENBLAS, PeerLibrary.MKL), new Checkout(empty), 1, 1, 1 << 30)) {
+        List<String> all = Stream.of(PeerLibrary.values()).map(PeerLibrary::toString).toList();
+        try (Peers peers = new Peers(List.of(PeerLibrary.values()), new Checkout(empty), 1, 1, 1 << 30)) {
             PeerGroup group = peers.of(benchCase("nf4.matmul"));
             assertEquals(List.of(), group.contenders());
-            assertEquals(List.of("openblas", "mkl"), group.missing().stream().map(Peer::name).toList());
+            assertEquals(all, group.missing().stream().map(Peer::name).toList());
             for (Peer peer : group.missing()) {
-                assertTrue(peer.note().contains("make bench-peers"), peer::note);
+                assertTrue(peer.note().startsWith("not installed: run make "), peer::note);
                 assertNull(peer.ratio());
             }
             assertEquals(List.of(), peers.of(benchCase("norm.forward")).missing());
+        }
+    }
+
+    @Test
+    void librariesWithWeightsOf4BitsStandBesideOurs() {
+        try (Peers peers = new Peers(List.of(PeerLibrary.OPENBLAS, PeerLibrary.LLAMA_CPP, PeerLibrary.BITSANDBYTES, PeerLibrary.NF4J_C),
+                new Checkout(Path.of("nowhere")), 1, 1, 1 << 30)) {
+            assertEquals(4, peers.of(benchCase("nf4.matmul")).missing().size());
+            assertEquals(List.of("openblas"), peers.of(benchCase("dense.matmul")).missing().stream().map(Peer::name).toList());
         }
     }
 
@@ -43,6 +53,7 @@ class PeersTest {
             group.contenders().forEach(contender -> {
                 double[] samples = contender.sample(2);
                 assertTrue(samples.length == 2 && samples[0] > 0 && contender.nanosPerSample() > 0 && contender.pid().isPresent());
+                assertTrue(contender.version().matches(".*\\d+\\.\\d+.*"), contender::version);
             });
             assertTrue(group.missing().stream().noneMatch(peer -> peer.note().contains("wrong")), () -> group.missing().toString());
         }
