@@ -251,7 +251,7 @@ java: maven native ## build the Java module
 	$(MVN) -q -DskipTests package
 
 .PHONY: test
-test: maven native test-simt test-native ## everything that needs no GPU
+test: check-if-possible maven native test-simt test-native ## everything that needs no GPU
 	$(MVN) verify
 	$(MAKE) test-bench
 	$(MAKE) mutants-sample
@@ -306,6 +306,7 @@ interop: all $(INTEROP)/ready ## compare with the live PEFT, transformers and bi
 
 include package.mk
 include bench/peers.mk
+include format.mk
 
 .PHONY: bindings
 bindings: ## regenerate the Java bindings from native/include/nf4j.h

@@ -133,11 +133,14 @@ def main():
     parser.add_argument("--groups", default="native,java,simt", help="which lists, separated by commas")
     parser.add_argument("--sample", type=int, help="only so many, another choice for each commit")
     parser.add_argument("--only", help="those whose name contains this")
+    parser.add_argument("--check", action="store_true", help="only see that each one's text stands in its file exactly once")
     options = parser.parse_args()
     groups = [group for group in options.groups.split(",") if (HERE / f"{group}.txt").exists()]
     isas = instruction_sets()
     mutants = [m for m in read_mutants(groups) if not options.only or options.only in m.name]
     require_places(mutants)
+    if options.check:
+        return
     skipped = [m for m in mutants if m.isa and m.isa not in isas]
     mutants = [m for m in mutants if m not in skipped]
     if options.sample and options.sample < len(mutants):
