@@ -29,7 +29,7 @@ void must(int32_t status) {
 
 // y = x * w^T or x * w by cblas_sgemm, under the name and with the integers of the library that was given.
 class Blas {
-  public:
+public:
     Blas(const char *path, int threads) {
         // Its workers would spin on after each call and take a core from whoever is timed next.
         setenv("OPENBLAS_THREAD_TIMEOUT", "4", 0);
@@ -60,7 +60,7 @@ class Blas {
                 static_cast<int>(k), w, static_cast<int>(ldw), 0, y, static_cast<int>(n));
     }
 
-  private:
+private:
     template <class Int>
     using Sgemm = void (*)(int, int, int, Int, Int, Int, float, const float *, Int, const float *, Int, float, float *,
                            Int);

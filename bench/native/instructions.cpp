@@ -60,10 +60,12 @@ int main() {
     must(nf4j_mlp_swiglu_forward(stream, gate, up, y));
     must(nf4j_mlp_swiglu_backward(stream, y, gate, up, gate, up));
 
-    const Matrix q(m, heads * head_dim), key(m, heads * head_dim), v(m, heads * head_dim), lse(m, heads), out(m, heads * head_dim),
-        dq(m, heads * head_dim), dk(m, heads * head_dim), dv(m, heads * head_dim), table(m, head_dim);
+    const Matrix q(m, heads * head_dim), key(m, heads * head_dim), v(m, heads * head_dim), lse(m, heads),
+        out(m, heads * head_dim), dq(m, heads * head_dim), dk(m, heads * head_dim), dv(m, heads * head_dim),
+        table(m, head_dim);
     const int32_t offsets[] = {0, static_cast<int32_t>(m)};
-    const nf4j_attention_options attention = {sizeof attention, heads, heads, head_dim, 0.125f, 0, 1, offsets, nullptr, nullptr};
+    const nf4j_attention_options attention = {sizeof attention, heads,   heads,  head_dim, 0.125f, 0, 1,
+                                              offsets,          nullptr, nullptr};
     must(nf4j_rope_forward(stream, q, table, q));
     must(nf4j_attention_forward(stream, &attention, q, key, v, lse, out));
     must(nf4j_attention_backward(stream, &attention, q, key, v, lse, out, q, dq, dk, dv));
@@ -78,8 +80,8 @@ int main() {
     Matrix parameter(1, n * rank), gradient(1, n * rank), first(1, n * rank), second(1, n * rank);
     for (float &value : second.values) value = value * value;
     const nf4j_adamw_options adamw = {sizeof adamw, 1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 1};
-    const nf4j_adamw_parameter state = {parameter.values.data(), gradient.values.data(), first.values.data(), second.values.data(),
-                                        nullptr, n * rank};
+    const nf4j_adamw_parameter state = {
+        parameter.values.data(), gradient.values.data(), first.values.data(), second.values.data(), nullptr, n * rank};
     must(nf4j_optim_adamw(stream, &adamw, &state, 1, nullptr));
 
     must(nf4j_memory_free(device, weight.data));

@@ -37,7 +37,7 @@ using Clock = std::chrono::steady_clock;
 
 // Rotates through the slots; a sample is long enough for the clock.
 class Timer {
-  public:
+public:
     Timer(Library &library, size_t slots) : library_(library), slots_(slots) {
         double nanos = 1e30;
         for (int i = 0; i < 5; i++) nanos = std::min(nanos, sample());
@@ -56,7 +56,7 @@ class Timer {
         return std::chrono::duration<double, std::nano>(Clock::now() - begin).count() / calls_;
     }
 
-  private:
+private:
     Library &library_;
     size_t slots_;
     size_t next_ = 0;
@@ -100,7 +100,8 @@ int main(int argc, char **argv) {
             timer.reset();
             slots.clear();
             std::mt19937 engine(1);
-            Slot first = {Matrix(m, k, shape.bf16), shape.transpose_b ? Matrix(n, k, shape.bf16) : Matrix(k, n, shape.bf16),
+            Slot first = {Matrix(m, k, shape.bf16),
+                          shape.transpose_b ? Matrix(n, k, shape.bf16) : Matrix(k, n, shape.bf16),
                           Matrix(m, n, bf16_result)};
             first.a.randomize(engine);
             first.b.randomize(engine);

@@ -33,7 +33,7 @@ inline float from_bf16(uint16_t value) {
 
 // A matrix in F32 or BF16.
 class Matrix {
-  public:
+public:
     Matrix(int64_t rows, int64_t cols, bool bf16)
         : cols_(cols), bf16_(bf16), bytes_(static_cast<size_t>(rows * cols) * (bf16 ? 2 : 4)) {}
 
@@ -61,7 +61,7 @@ class Matrix {
         return value;
     }
 
-  private:
+private:
     int64_t cols_;
     bool bf16_;
     std::vector<uint8_t> bytes_;
@@ -73,7 +73,7 @@ struct Slot {
 
 // One library. prepare() returns what is wrong, or nothing.
 class Library {
-  public:
+public:
     virtual ~Library() = default;
     virtual std::string version() = 0;
     virtual std::string prepare(const Shape &shape, std::vector<Slot> &slots) = 0;
@@ -87,13 +87,13 @@ class Library {
 
 // Functions of a library that was loaded at run time. The first that is missing is the problem that all later calls do nothing for.
 class Functions {
-  public:
+public:
     explicit Functions(void *library) : library_(library) {}
 
     // What could not be done; empty if nothing.
     const std::string &problem() const { return problem_; }
 
-  protected:
+protected:
     void fail(const std::string &problem) {
         if (problem_.empty()) problem_ = problem;
     }
@@ -110,7 +110,7 @@ class Functions {
         return address ? reinterpret_cast<Result (*)(Arguments...)>(address)(arguments...) : Result();
     }
 
-  private:
+private:
     void *library_;
     std::string problem_;
 };

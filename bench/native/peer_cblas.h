@@ -9,7 +9,7 @@ namespace peer {
 
 // y = x * op(w) by CBLAS, under the names that OpenBLAS from PyPI, a plain OpenBLAS or MKL give it.
 class Cblas : public Library {
-  public:
+public:
     Cblas(void *library, int threads) : library_(library) {
         for (const char *name : {"scipy_cblas_sgemm", "cblas_sgemm"}) {
             if (!sgemm_) sgemm_ = reinterpret_cast<Gemm<float>>(dlsym(library, name));
@@ -27,14 +27,16 @@ class Cblas : public Library {
             if (void *config = dlsym(library_, name)) return reinterpret_cast<const char *(*)()>(config)();
         }
         char text[200] = "unknown";
-        if (void *get = dlsym(library_, "MKL_Get_Version_String")) reinterpret_cast<void (*)(char *, int)>(get)(text, sizeof text - 1);
+        if (void *get = dlsym(library_, "MKL_Get_Version_String"))
+            reinterpret_cast<void (*)(char *, int)>(get)(text, sizeof text - 1);
         return text;
     }
 
     std::string prepare(const Shape &shape, std::vector<Slot> &slots) override {
         shape_ = shape;
         slots_ = &slots;
-        if (shape.bf16 ? !bgemm_ : !sgemm_) return std::string("this build has no product in ") + (shape.bf16 ? "BF16" : "F32");
+        if (shape.bf16 ? !bgemm_ : !sgemm_)
+            return std::string("this build has no product in ") + (shape.bf16 ? "BF16" : "F32");
         return {};
     }
 
@@ -47,7 +49,7 @@ class Cblas : public Library {
         }
     }
 
-  private:
+private:
     template <class T>
     using Gemm = void (*)(int, int, int, int, int, int, float, const T *, int, const T *, int, float, float *, int);
 
@@ -55,8 +57,8 @@ class Cblas : public Library {
     void call(Gemm<T> gemm, const T *a, const T *b, Matrix &c) {
         constexpr int row_major = 101, plain = 111, transposed = 112;
         const int m = static_cast<int>(shape_.m), n = static_cast<int>(shape_.n), k = static_cast<int>(shape_.k);
-        gemm(row_major, plain, shape_.transpose_b ? transposed : plain, m, n, k, 1, a, k, b, shape_.transpose_b ? k : n, 0,
-             static_cast<float *>(c.data()), n);
+        gemm(row_major, plain, shape_.transpose_b ? transposed : plain, m, n, k, 1, a, k, b, shape_.transpose_b ? k : n,
+             0, static_cast<float *>(c.data()), n);
     }
 
     void *library_;

@@ -8,7 +8,7 @@ namespace peer {
 // y = x * w^T with w in Q4_0: blocks of 32 with one scale in half precision, whole numbers instead of NF4's sixteen values. x is
 // rounded to 8 bits inside the product. Weights lie in the order that ggml likes best on this processor, as in llama.cpp.
 class Ggml : public Library, private Functions {
-  public:
+public:
     Ggml(void *library, int threads) : Functions(library) {
         backend_ = call<void *>("ggml_backend_cpu_init");
         if (backend_) call<void>("ggml_backend_cpu_set_n_threads", backend_, threads);
@@ -60,7 +60,7 @@ class Ggml : public Library, private Functions {
         call<void>("ggml_backend_tensor_get", sets_[slot].y, (*slots_)[slot].c.data(), size_t{0}, bytes_);
     }
 
-  private:
+private:
     // Part of ggml's binary interface.
     static constexpr int kF32 = 0, kQ4 = 2, kBlock = 32, kBlockBytes = 18;
     struct Init {
@@ -82,14 +82,17 @@ class Ggml : public Library, private Functions {
         void *device = call<void *>("ggml_backend_get_device", backend_);
         void *registry = call<void *>("ggml_backend_dev_backend_reg", device);
         using Extra = void **(*)(void *);
-        const auto extra =
-            reinterpret_cast<Extra>(call<void *>("ggml_backend_reg_get_proc_address", registry, "ggml_backend_dev_get_extra_bufts"));
+        const auto extra = reinterpret_cast<Extra>(
+            call<void *>("ggml_backend_reg_get_proc_address", registry, "ggml_backend_dev_get_extra_bufts"));
         for (void **kind = extra ? extra(device) : nullptr; kind && *kind && !set.weights_memory; kind++) {
             set.weights_memory = call<void *>("ggml_backend_alloc_ctx_tensors_from_buft", set.weights, *kind);
-            if (!set.weights_memory || call<bool>("ggml_backend_dev_supports_op", device, static_cast<const void *>(set.y))) continue;
+            if (!set.weights_memory ||
+                call<bool>("ggml_backend_dev_supports_op", device, static_cast<const void *>(set.y)))
+                continue;
             fail("cannot multiply with weights where it puts them");
         }
-        if (!set.weights_memory) set.weights_memory = call<void *>("ggml_backend_alloc_ctx_tensors", set.weights, backend_);
+        if (!set.weights_memory)
+            set.weights_memory = call<void *>("ggml_backend_alloc_ctx_tensors", set.weights, backend_);
         set.others_memory = call<void *>("ggml_backend_alloc_ctx_tensors", set.others, backend_);
         if (!set.weights_memory || !set.others_memory) fail("has no memory for it");
     }
@@ -99,9 +102,10 @@ class Ggml : public Library, private Functions {
         if (!problem().empty()) return;
         std::vector<uint8_t> packed(static_cast<size_t>(shape.n * shape.k / kBlock * kBlockBytes));
         float *b = static_cast<float *>(slot.b.data());
-        call<size_t>("ggml_quantize_chunk", kQ4, static_cast<const float *>(b), static_cast<void *>(packed.data()), int64_t{0}, shape.n,
-                     shape.k, static_cast<const float *>(nullptr));
-        call<void>("ggml_backend_tensor_set", set.w, static_cast<const void *>(packed.data()), size_t{0}, packed.size());
+        call<size_t>("ggml_quantize_chunk", kQ4, static_cast<const float *>(b), static_cast<void *>(packed.data()),
+                     int64_t{0}, shape.n, shape.k, static_cast<const float *>(nullptr));
+        call<void>("ggml_backend_tensor_set", set.w, static_cast<const void *>(packed.data()), size_t{0},
+                   packed.size());
         call<void>("ggml_backend_tensor_set", set.x, static_cast<const void *>(slot.a.data()), size_t{0},
                    static_cast<size_t>(shape.m * shape.k) * sizeof(float));
         for (size_t block = 0; block < packed.size() / kBlockBytes; block++) {

@@ -16,7 +16,7 @@ inline void must(int32_t status) {
 }
 
 class Nf4j : public Library {
-  public:
+public:
     explicit Nf4j(int threads) {
         const nf4j_device_options options = {sizeof options, NF4J_BACKEND_CPU, 0, threads, NF4J_ISA_AUTO, 0};
         must(nf4j_device_open(&options, &device_));
@@ -58,7 +58,7 @@ class Nf4j : public Library {
                                 : nf4j_nf4_matmul_backward(stream_, &a, &weights_[slot], &c));
     }
 
-  private:
+private:
     nf4j_tensor tensor(Matrix &matrix, int64_t rows, int64_t cols) const {
         return {matrix.data(), rows, cols, cols, shape_.bf16 ? NF4J_BF16 : NF4J_F32, 0};
     }

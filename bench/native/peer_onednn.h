@@ -17,7 +17,7 @@ constexpr int kSource = 1, kDestination = 17, kWeights = 33;
 
 // c [m, n] = a [m, k] * op(b) with b in the order that the library chose, brought there by add().
 class Matmul : public peer::Functions {
-  public:
+public:
     Matmul(void *library, bool bf16, int64_t m, int64_t n, int64_t k, bool transpose_b) : Functions(library) {
         const int type = bf16 ? kBf16 : kF32;
         const int64_t a_size[] = {m, k}, b_size[] = {k, n}, c_size[] = {m, n};
@@ -34,8 +34,10 @@ class Matmul : public peer::Functions {
         if (b_any) call<int>("dnnl_memory_desc_destroy", b_any);
         if (!problem().empty()) return;
         using Query = const void *(*)(const void *, int, int);
-        b_packed_ = reinterpret_cast<Query>(symbol("dnnl_primitive_desc_query_md"))(description_, kWeightsDescription, 0);
-        ok(call<int>("dnnl_reorder_primitive_desc_create", &reorder_description_, b_, engine_, b_packed_, engine_, nullptr));
+        b_packed_ =
+            reinterpret_cast<Query>(symbol("dnnl_primitive_desc_query_md"))(description_, kWeightsDescription, 0);
+        ok(call<int>("dnnl_reorder_primitive_desc_create", &reorder_description_, b_, engine_, b_packed_, engine_,
+                     nullptr));
         ok(call<int>("dnnl_primitive_create", &reorder_, reorder_description_));
     }
 
@@ -47,7 +49,8 @@ class Matmul : public peer::Functions {
             for (void *memory : {set.a, set.b, set.c}) destroy("dnnl_memory_destroy", memory);
         }
         for (void *primitive : {matmul_, reorder_}) destroy("dnnl_primitive_destroy", primitive);
-        for (void *description : {description_, reorder_description_}) destroy("dnnl_primitive_desc_destroy", description);
+        for (void *description : {description_, reorder_description_})
+            destroy("dnnl_primitive_desc_destroy", description);
         for (void *description : {a_, b_, c_}) destroy("dnnl_memory_desc_destroy", description);
         destroy("dnnl_stream_destroy", stream_);
         destroy("dnnl_engine_destroy", engine_);
@@ -81,7 +84,7 @@ class Matmul : public peer::Functions {
         wait_(stream_);
     }
 
-  private:
+private:
     struct Argument {
         int name;
         void *memory;
@@ -113,7 +116,7 @@ class Matmul : public peer::Functions {
 namespace peer {
 
 class Onednn : public Library {
-  public:
+public:
     explicit Onednn(void *library) : library_(library) {}
 
     bool c_is_bf16() const override { return true; }
@@ -137,7 +140,7 @@ class Onednn : public Library {
 
     void run(size_t slot) override { matmul_->run(slot); }
 
-  private:
+private:
     void *library_;
     std::unique_ptr<onednn::Matmul> matmul_;
 };

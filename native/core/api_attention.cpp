@@ -91,11 +91,11 @@ int32_t nf4j_attention_backward(nf4j_stream *stream, const nf4j_attention_option
         return NF4J_INVALID_ARGUMENT;
     }
     const bool valid = check.equal(rows_of("k", k), rows_of("q", q), meaning) &&
-                       valid_sequences(check, options, q->rows, k->rows) &&
-                       check.tensor("dout", dout, {q->dtype}) && check.tensor("dq", dq, {q->dtype}) &&
-                       check.tensor("dk", dk, {q->dtype}) && check.tensor("dv", dv, {q->dtype}) &&
-                       check.same_shape("dout", dout, "q", q) && check.same_shape("dq", dq, "q", q) &&
-                       check.same_shape("dk", dk, "k", k) && check.same_shape("dv", dv, "v", v) &&
+                       valid_sequences(check, options, q->rows, k->rows) && check.tensor("dout", dout, {q->dtype}) &&
+                       check.tensor("dq", dq, {q->dtype}) && check.tensor("dk", dk, {q->dtype}) &&
+                       check.tensor("dv", dv, {q->dtype}) && check.same_shape("dout", dout, "q", q) &&
+                       check.same_shape("dq", dq, "q", q) && check.same_shape("dk", dk, "k", k) &&
+                       check.same_shape("dv", dv, "v", v) &&
                        check.apart({{"dq", dq}, {"dk", dk}, {"dv", dv}},
                                    {{"q", q}, {"k", k}, {"v", v}, {"lse", lse}, {"out", out}, {"dout", dout}});
     if (!valid) return NF4J_INVALID_ARGUMENT;

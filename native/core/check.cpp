@@ -57,16 +57,13 @@ Region::Region(const char *name_, const nf4j_tensor *x)
       data(x ? x->data : nullptr),
       rows(x ? x->rows : 0),
       width(x ? x->cols * dtype_size(x->dtype) : 0),
-      stride(x ? x->ld * dtype_size(x->dtype) : 0) {
-}
+      stride(x ? x->ld * dtype_size(x->dtype) : 0) {}
 
 Region::Region(const char *name_, const nf4j_nf4_weight *weight)
-    : Region(name_, weight ? weight->data : nullptr, weight ? weight->bytes : 0) {
-}
+    : Region(name_, weight ? weight->data : nullptr, weight ? weight->bytes : 0) {}
 
 Region::Region(const char *name_, const void *data_, int64_t bytes)
-    : name(name_), data(data_), rows(data_ ? 1 : 0), width(bytes), stride(bytes) {
-}
+    : name(name_), data(data_), rows(data_ ? 1 : 0), width(bytes), stride(bytes) {}
 
 Region in_place(const char *name, const nf4j_tensor *x, const nf4j_tensor *out) {
     const bool same = x && x->data == out->data && x->ld == out->ld && x->dtype == out->dtype;
@@ -83,13 +80,9 @@ bool Check::refuse(const char *format, ...) const {
     return false;
 }
 
-bool Check::not_null(const char *name, const void *pointer) const {
-    return pointer || refuse("%s is null", name);
-}
+bool Check::not_null(const char *name, const void *pointer) const { return pointer || refuse("%s is null", name); }
 
-bool Check::stream(const nf4j_stream *stream) const {
-    return not_null("stream", stream);
-}
+bool Check::stream(const nf4j_stream *stream) const { return not_null("stream", stream); }
 
 bool Check::flag(const char *name, int32_t value) const {
     return value == 0 || value == 1 || refuse("%s is %d, expected 0 or 1", name, value);

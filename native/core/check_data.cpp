@@ -9,9 +9,7 @@ namespace nf4j {
 
 namespace {
 
-bool host_accessible(const nf4j_stream *stream) {
-    return stream->device->info.host_accessible != 0;
-}
+bool host_accessible(const nf4j_stream *stream) { return stream->device->info.host_accessible != 0; }
 
 // The first row with an element that is NaN or infinite, whose exponent bits are all ones; -1 if there is none.
 template <typename Bits>

@@ -47,9 +47,7 @@ int32_t open_backend(const nf4j_device_options *options, nf4j_device **device) {
     return NF4J_OK;
 }
 
-bool is_host(int32_t backend) {
-    return backend != NF4J_BACKEND_CUDA;
-}
+bool is_host(int32_t backend) { return backend != NF4J_BACKEND_CUDA; }
 
 }  // namespace
 

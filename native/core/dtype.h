@@ -32,13 +32,9 @@ static inline float float_of(uint32_t bits) {
     return value;
 }
 
-static inline float to_f32(float value) {
-    return value;
-}
+static inline float to_f32(float value) { return value; }
 
-static inline float to_f32(bf16 value) {
-    return float_of(uint32_t{value.bits} << 16);
-}
+static inline float to_f32(bf16 value) { return float_of(uint32_t{value.bits} << 16); }
 
 static inline float to_f32(f16 value) {
     const uint32_t sign = uint32_t{value.bits & 0x8000u} << 16;

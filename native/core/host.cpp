@@ -31,11 +31,12 @@ void apply_limit(int64_t limit, int64_t used, int64_t *total, int64_t *free) {
 
 // The limits of a group and of every group above it. In a container the path may be the host's while only our own group
 // is mounted, at the root; the walk up ends there.
-void apply_limits(const char *root, const char *path, const char *limit, const char *used, int64_t *total, int64_t *free) {
+void apply_limits(const char *root, const char *path, const char *limit, const char *used, int64_t *total,
+                  int64_t *free) {
     Path group("%s", path);
     do {
-        apply_limit(number_in(Path("%s%s/%s", root, group.text(), limit)), number_in(Path("%s%s/%s", root, group.text(), used)),
-                    total, free);
+        apply_limit(number_in(Path("%s%s/%s", root, group.text(), limit)),
+                    number_in(Path("%s%s/%s", root, group.text(), used)), total, free);
     } while (group.go_up());
 }
 
@@ -49,9 +50,7 @@ int32_t host_alloc(int64_t bytes, void **data) {
     return fail(NF4J_OUT_OF_MEMORY, "%lld bytes of memory cannot be allocated", static_cast<long long>(bytes));
 }
 
-void host_free(void *data) {
-    std::free(data);
-}
+void host_free(void *data) { std::free(data); }
 
 void host_memory(int64_t *total, int64_t *free) {
     *total = 0;

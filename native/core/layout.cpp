@@ -125,9 +125,9 @@ struct Text {
         for (const Entry &entry : entries) {
             const size_t left = sizeof lines - used;
             const bool is_struct = entry.offset < 0;
-            const int length = is_struct ? std::snprintf(lines + used, left, "%s %d\n", entry.name, entry.size)
-                                         : std::snprintf(lines + used, left, "%s %d %d\n", entry.name, entry.offset,
-                                                         entry.size);
+            const int length =
+                is_struct ? std::snprintf(lines + used, left, "%s %d\n", entry.name, entry.size)
+                          : std::snprintf(lines + used, left, "%s %d %d\n", entry.name, entry.offset, entry.size);
             used += static_cast<size_t>(length);
         }
     }

@@ -16,9 +16,7 @@ public:
         va_end(arguments);
     }
 
-    const char *text() const {
-        return text_;
-    }
+    const char *text() const { return text_; }
 
     // Cuts the last slash and what follows; false where there is none.
     bool go_up() {

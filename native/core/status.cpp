@@ -18,14 +18,8 @@ int32_t fail(int32_t status, const char *format, ...) {
 
 }  // namespace nf4j
 
-const char *nf4j_last_error(void) {
-    return nf4j::last_error;
-}
+const char *nf4j_last_error(void) { return nf4j::last_error; }
 
-int32_t nf4j_abi_version(void) {
-    return NF4J_ABI_VERSION;
-}
+int32_t nf4j_abi_version(void) { return NF4J_ABI_VERSION; }
 
-const char *nf4j_version(void) {
-    return "0.1.0";
-}
+const char *nf4j_version(void) { return "0.1.0"; }

@@ -43,9 +43,7 @@ bool has_cpu(const char *controllers) {
     return false;
 }
 
-int smaller_limit(int a, int b) {
-    return a == 0 || (b != 0 && b < a) ? b : a;
-}
+int smaller_limit(int a, int b) { return a == 0 || (b != 0 && b < a) ? b : a; }
 
 }  // namespace
 

@@ -8,9 +8,9 @@
 #include <cstdio>
 
 // Weak, and so null where it is not linked: a processor of another kind, or a build with fewer ISAS.
-#define NF4J_DECLARE_TABLE(isa)              \
-    namespace nf4j::cpu::isa {               \
-    [[gnu::weak]] const Backend *table();    \
+#define NF4J_DECLARE_TABLE(isa)           \
+    namespace nf4j::cpu::isa {            \
+    [[gnu::weak]] const Backend *table(); \
     }
 NF4J_DECLARE_TABLE(generic)
 NF4J_DECLARE_TABLE(avx2)
@@ -65,7 +65,8 @@ int32_t open(const nf4j_device_options *options, nf4j_device *device) {
     }
     const int threads = options->threads > 0 ? options->threads : available_cores();
     ThreadPool *pool = ThreadPool::create(threads);
-    if (!pool) return fail(NF4J_OUT_OF_MEMORY, "device_open: %d threads with their scratch memory cannot be had", threads);
+    if (!pool)
+        return fail(NF4J_OUT_OF_MEMORY, "device_open: %d threads with their scratch memory cannot be had", threads);
     device->impl = pool;
     device->info.threads = threads;
     device->info.isa = isa;
@@ -92,7 +93,8 @@ int32_t probe(char *text, int64_t capacity) {
         } else if (!table_of(isa)) {
             std::snprintf(answer, sizeof answer, "no, this build leaves it out");
         }
-        const int n = std::snprintf(text + used, static_cast<size_t>(capacity - used), "%s: %s\n", isa_name(isa), answer);
+        const int n =
+            std::snprintf(text + used, static_cast<size_t>(capacity - used), "%s: %s\n", isa_name(isa), answer);
         used += n;
     }
     return NF4J_OK;

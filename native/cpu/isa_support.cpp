@@ -76,9 +76,7 @@ const char *isa_missing(int32_t isa) {
 
 #else
 
-const char *isa_missing(int32_t isa) {
-    return isa == NF4J_ISA_GENERIC ? nullptr : "another kind of processor";
-}
+const char *isa_missing(int32_t isa) { return isa == NF4J_ISA_GENERIC ? nullptr : "another kind of processor"; }
 
 #endif
 

@@ -196,9 +196,7 @@ struct ThreadPool::State {
 
 ThreadPool::ThreadPool(State *state) : state_(state) {}
 
-ThreadPool::~ThreadPool() {
-    delete state_;
-}
+ThreadPool::~ThreadPool() { delete state_; }
 
 ThreadPool *ThreadPool::create(int threads) {
     State *state = new (std::nothrow) State;
@@ -212,13 +210,9 @@ ThreadPool *ThreadPool::create(int threads) {
     return pool;
 }
 
-int ThreadPool::threads() const {
-    return state_->threads;
-}
+int ThreadPool::threads() const { return state_->threads; }
 
-char *ThreadPool::scratch(int thread) const {
-    return state_->scratch + thread * scratch_bytes;
-}
+char *ThreadPool::scratch(int thread) const { return state_->scratch + thread * scratch_bytes; }
 
 void ThreadPool::parallel_for(int64_t tasks, TaskRef body) {
     State &state = *state_;

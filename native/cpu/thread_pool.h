@@ -14,7 +14,8 @@ class TaskRef {
 public:
     template <class F>
     TaskRef(const F &body)
-        : body_(&body), run_([](const void *f, int64_t task, int thread) { (*static_cast<const F *>(f))(task, thread); }) {}
+        : body_(&body),
+          run_([](const void *f, int64_t task, int thread) { (*static_cast<const F *>(f))(task, thread); }) {}
 
     void operator()(int64_t task, int thread) const { run_(body_, task, thread); }
 

@@ -76,16 +76,16 @@ int32_t attention_backward(nf4j_stream *stream, const nf4j_attention_options *op
     return with_shape(options, q->dtype, [&](auto shape, auto type) {
         using S = decltype(shape);
         using T = decltype(type);
-        const int32_t status = launch(stream, "attention_delta", ceil_div(deltas, delta_threads / warp_size), delta_threads,
-                                0, attention_delta_kernel<T>, matrix_of<T>(dout), matrix_of<T>(out), q->rows,
-                                options->heads, options->head_dim, delta);
+        const int32_t status = launch(stream, "attention_delta", ceil_div(deltas, delta_threads / warp_size),
+                                      delta_threads, 0, attention_delta_kernel<T>, matrix_of<T>(dout),
+                                      matrix_of<T>(out), q->rows, options->heads, options->head_dim, delta);
         if (status != NF4J_OK) return status;
         const AttentionTensors<T> x = {matrix_of<T>(q),       matrix_of<T>(k),    matrix_of<T>(v),
                                        matrix_of<float>(lse), matrix_of<T>(dout), delta};
         return for_each_launch(options, S::rows, [&](const AttentionProblem &problem, int64_t tiles) {
-            const int32_t done = launch(stream, "attention_dq", tiles * problem.heads, S::threads,
-                                        attention_backward_bytes<S>(), attention_dq_kernel<S, T>, problem, x,
-                                        matrix_of<T>(dq));
+            const int32_t done =
+                launch(stream, "attention_dq", tiles * problem.heads, S::threads, attention_backward_bytes<S>(),
+                       attention_dq_kernel<S, T>, problem, x, matrix_of<T>(dq));
             if (done != NF4J_OK) return done;
             return launch(stream, "attention_dkv", tiles * problem.kv_heads, S::threads, attention_backward_bytes<S>(),
                           attention_dkv_kernel<S, T>, problem, x, matrix_of<T>(dk), matrix_of<T>(dv));

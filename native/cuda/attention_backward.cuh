@@ -39,8 +39,7 @@ struct BackwardTiles {
           col1(arena.take<float>(S::cols * S::pitch)),
           col2(arena.take<float>(S::cols * S::pitch)),
           p(arena.take<float>(S::rows * S::score_pitch)),
-          ds(arena.take<float>(S::rows * S::score_pitch)) {
-    }
+          ds(arena.take<float>(S::rows * S::score_pitch)) {}
 };
 
 template <typename T>

@@ -7,9 +7,7 @@ namespace nf4j::cuda {
 
 enum class Load { rows, columns, nf4_rows, nf4_columns, elements };
 
-__host__ __device__ constexpr bool is_nf4(Load load) {
-    return load == Load::nf4_rows || load == Load::nf4_columns;
-}
+__host__ __device__ constexpr bool is_nf4(Load load) { return load == Load::nf4_rows || load == Load::nf4_columns; }
 
 __host__ __device__ constexpr bool is_by_columns(Load load) {
     return load == Load::columns || load == Load::nf4_columns;
@@ -40,12 +38,9 @@ struct Parts {
                                   : 0x210100),
           right(right_parts == 1  ? 0
                 : left_parts == 1 ? 0x210
-                                  : 0x012010) {
-    }
+                                  : 0x012010) {}
 
-    __device__ int64_t steps() const {
-        return ceil_div(count * stride, bf16_depth);
-    }
+    __device__ int64_t steps() const { return ceil_div(count * stride, bf16_depth); }
 };
 
 // Part number `part` of x as a sum of three BF16 numbers.

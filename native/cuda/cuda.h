@@ -14,22 +14,14 @@ namespace nf4j::cuda {
 
 // Where a kernel does something: known to simt, which reports it, and empty on a device.
 struct Place {
-    __device__ static constexpr Place here() {
-        return {};
-    }
+    __device__ static constexpr Place here() { return {}; }
 };
 
-__device__ inline int thread_id() {
-    return static_cast<int>(threadIdx.x);
-}
+__device__ inline int thread_id() { return static_cast<int>(threadIdx.x); }
 
-__device__ inline int64_t block_id() {
-    return blockIdx.x;
-}
+__device__ inline int64_t block_id() { return blockIdx.x; }
 
-__device__ inline int block_threads() {
-    return static_cast<int>(blockDim.x);
-}
+__device__ inline int block_threads() { return static_cast<int>(blockDim.x); }
 
 }  // namespace nf4j::cuda
 
@@ -47,17 +39,11 @@ namespace nf4j::cuda {
 
 using simt::Place;
 
-inline int thread_id() {
-    return simt::Engine::instance().thread().index;
-}
+inline int thread_id() { return simt::Engine::instance().thread().index; }
 
-inline int64_t block_id() {
-    return simt::Engine::instance().block();
-}
+inline int64_t block_id() { return simt::Engine::instance().block(); }
 
-inline int block_threads() {
-    return simt::Engine::instance().grid().threads;
-}
+inline int block_threads() { return simt::Engine::instance().grid().threads; }
 
 }  // namespace nf4j::cuda
 
@@ -67,17 +53,11 @@ namespace nf4j::cuda {
 
 constexpr int warp_size = 32;
 
-__device__ inline int lane_id() {
-    return thread_id() % warp_size;
-}
+__device__ inline int lane_id() { return thread_id() % warp_size; }
 
-__device__ inline int warp_id() {
-    return thread_id() / warp_size;
-}
+__device__ inline int warp_id() { return thread_id() / warp_size; }
 
-__host__ __device__ constexpr int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
+__host__ __device__ constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // N consecutive elements that are moved in one instruction; their address must be a multiple of their size.
 template <typename T, int N>

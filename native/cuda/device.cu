@@ -23,13 +23,9 @@ struct Gpu {
     Traits traits;
 };
 
-Gpu *gpu_of(const nf4j_device *device) {
-    return static_cast<Gpu *>(device->impl);
-}
+Gpu *gpu_of(const nf4j_device *device) { return static_cast<Gpu *>(device->impl); }
 
-cudaStream_t native(const nf4j_stream *stream) {
-    return static_cast<cudaStream_t>(stream->impl);
-}
+cudaStream_t native(const nf4j_stream *stream) { return static_cast<cudaStream_t>(stream->impl); }
 
 // What a failed call means to the caller.
 int32_t check(cudaError_t error, const char *what) {
@@ -154,9 +150,7 @@ void stream_destroy(nf4j_stream *stream) {
     if (!stream->native_stream) cudaStreamDestroy(native(stream));
 }
 
-int32_t stream_synchronize(nf4j_stream *stream) {
-    return check(cudaStreamSynchronize(native(stream)), "queued work");
-}
+int32_t stream_synchronize(nf4j_stream *stream) { return check(cudaStreamSynchronize(native(stream)), "queued work"); }
 
 int32_t alloc(nf4j_device *device, int64_t bytes, void **data) {
     *data = nullptr;
@@ -171,9 +165,7 @@ int32_t alloc(nf4j_device *device, int64_t bytes, void **data) {
                 static_cast<long long>(bytes), free_bytes, total);
 }
 
-int32_t free(nf4j_device *, void *data) {
-    return check(cudaFree(data), "free");
-}
+int32_t free(nf4j_device *, void *data) { return check(cudaFree(data), "free"); }
 
 int32_t copy(nf4j_stream *stream, void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t width,
              int64_t rows) {
@@ -188,13 +180,9 @@ int32_t copy(nf4j_stream *stream, void *to, int64_t to_stride, const void *from,
                  "copy");
 }
 
-const Tables *tables_of(const nf4j_stream *stream) {
-    return gpu_of(stream->device)->tables;
-}
+const Tables *tables_of(const nf4j_stream *stream) { return gpu_of(stream->device)->tables; }
 
-const Traits &traits_of(const nf4j_stream *stream) {
-    return gpu_of(stream->device)->traits;
-}
+const Traits &traits_of(const nf4j_stream *stream) { return gpu_of(stream->device)->traits; }
 
 int32_t launch_on_device(nf4j_stream *stream, const char *name, int64_t blocks, int threads, int64_t shared_bytes,
                          const void *kernel, void **parameters) {

@@ -26,8 +26,7 @@ class KeptQuad {
 public:
     __device__ KeptQuad(const Dropout &dropout, int64_t i, int64_t j)
         : words_(philox(dropout.seed, static_cast<uint64_t>(j) / 4, static_cast<uint64_t>(i))),
-          threshold_(dropout.threshold) {
-    }
+          threshold_(dropout.threshold) {}
 
     __device__ bool operator[](int64_t j) const {
         const auto at = static_cast<int>(j % 4);

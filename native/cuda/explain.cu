@@ -12,8 +12,7 @@ namespace {
 
 class Text {
 public:
-    Text(char *text, int64_t capacity) : text_(text), left_(static_cast<size_t>(capacity)) {
-    }
+    Text(char *text, int64_t capacity) : text_(text), left_(static_cast<size_t>(capacity)) {}
 
     void add(const char *format, ...) __attribute__((format(printf, 2, 3))) {
         va_list arguments;

@@ -29,8 +29,7 @@ public:
           part_digits_(part_digits),
           tiles_(arena.take<bf16>(tiles * elements)),
           codes_(arena.take<uint32_t>(is_nf4(load) ? Stages * code_words : 0)),
-          table_(arena.take<float>(table_entries)) {
-    }
+          table_(arena.take<float>(table_entries)) {}
 
     // Before the first step, and before a barrier.
     __device__ void begin() {

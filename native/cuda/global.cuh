@@ -26,13 +26,9 @@ __device__ inline void store_global(void *to, V value, [[maybe_unused]] Place pl
 
 // ---- element types: every kernel computes in F32
 
-__device__ inline float widen(float value) {
-    return value;
-}
+__device__ inline float widen(float value) { return value; }
 
-__device__ inline float widen(bf16 value) {
-    return bits_to_float(uint32_t{value.bits} << 16);
-}
+__device__ inline float widen(bf16 value) { return bits_to_float(uint32_t{value.bits} << 16); }
 
 template <typename T>
 __device__ inline T narrow(float value);
@@ -58,9 +54,7 @@ struct Matrix {
     T *data;
     int64_t ld;
 
-    __device__ T *at(int64_t i, int64_t j) const {
-        return data + i * ld + j;
-    }
+    __device__ T *at(int64_t i, int64_t j) const { return data + i * ld + j; }
     __device__ float load(int64_t i, int64_t j, Place place = Place::here()) const {
         return widen(load_global<T>(at(i, j), place));
     }
@@ -85,9 +79,7 @@ struct AnyVector {
     }
 };
 
-inline AnyVector vector_of(const nf4j_tensor *x) {
-    return {x ? x->data : nullptr, x && x->dtype == NF4J_BF16};
-}
+inline AnyVector vector_of(const nf4j_tensor *x) { return {x ? x->data : nullptr, x && x->dtype == NF4J_BF16}; }
 
 // Calls body(T{}) with the element type of `dtype`, F32 or BF16.
 template <class Body>

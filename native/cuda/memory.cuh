@@ -11,9 +11,7 @@ struct Fill {
     int64_t ld;
     T value;
 
-    __device__ void operator()(int64_t i, int64_t j) const {
-        store_global(data + i * ld + j, value);
-    }
+    __device__ void operator()(int64_t i, int64_t j) const { store_global(data + i * ld + j, value); }
 };
 
 template <typename From, typename To>
@@ -21,9 +19,7 @@ struct Cast {
     Matrix<From> x;
     Matrix<To> y;
 
-    __device__ void operator()(int64_t i, int64_t j) const {
-        y.store(i, j, x.load(i, j));
-    }
+    __device__ void operator()(int64_t i, int64_t j) const { y.store(i, j, x.load(i, j)); }
 };
 
 template <typename T>
@@ -32,9 +28,7 @@ struct Add {
     Matrix<T> b;
     Matrix<T> y;
 
-    __device__ void operator()(int64_t i, int64_t j) const {
-        y.store(i, j, a.load(i, j) + b.load(i, j));
-    }
+    __device__ void operator()(int64_t i, int64_t j) const { y.store(i, j, a.load(i, j) + b.load(i, j)); }
 };
 
 }  // namespace nf4j::cuda

@@ -6,9 +6,7 @@
 
 namespace nf4j::cuda {
 
-__device__ inline float sigmoid(float x) {
-    return 1 / (1 + expf(-x));
-}
+__device__ inline float sigmoid(float x) { return 1 / (1 + expf(-x)); }
 
 template <typename T>
 struct SwiGluForward {

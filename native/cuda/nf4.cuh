@@ -115,9 +115,7 @@ struct Nf4Dequantize {
     int64_t first_row;
     Matrix<T> out;
 
-    __device__ void operator()(int64_t i, int64_t j) const {
-        out.store(i, j, weight.at(first_row + i, j));
-    }
+    __device__ void operator()(int64_t i, int64_t j) const { out.store(i, j, weight.at(first_row + i, j)); }
 };
 
 // ---- import and export

@@ -55,9 +55,7 @@ struct Nf4View {
         return col % 2 == 0 ? pair >> 4 : pair & 15;
     }
 
-    __device__ float at(int64_t row, int64_t col) const {
-        return quant_map[code(row, col)] * scale(row, col);
-    }
+    __device__ float at(int64_t row, int64_t col) const { return quant_map[code(row, col)] * scale(row, col); }
 };
 
 // Writes the codes code_at(row, col) of the tiles from first_tile_row on. A thread has the 16 bytes of one lane of one
@@ -88,9 +86,7 @@ inline int64_t nf4_code_bytes(int64_t rows, int64_t cols) {
     return ceil_div(rows, nf4_tile_rows) * ceil_div(cols, nf4_tile_cols) * nf4_tile_bytes;
 }
 
-inline Nf4Blob nf4_blob(const nf4j_nf4_weight *weight) {
-    return {*weight, nf4_code_bytes(weight->rows, weight->cols)};
-}
+inline Nf4Blob nf4_blob(const nf4j_nf4_weight *weight) { return {*weight, nf4_code_bytes(weight->rows, weight->cols)}; }
 
 inline Nf4View nf4_view(const nf4j_nf4_weight *weight) {
     const Nf4Blob blob = nf4_blob(weight);

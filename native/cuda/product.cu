@@ -38,9 +38,7 @@ Operand columns_of(const nf4j_nf4_weight *weight) {
     return x;
 }
 
-Operand rows_of(const nf4j_linear *layer) {
-    return layer->dense ? rows_of(layer->dense) : rows_of(layer->nf4);
-}
+Operand rows_of(const nf4j_linear *layer) { return layer->dense ? rows_of(layer->dense) : rows_of(layer->nf4); }
 
 Operand columns_of(const nf4j_linear *layer) {
     return layer->dense ? columns_of(layer->dense) : columns_of(layer->nf4);

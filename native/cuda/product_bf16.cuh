@@ -25,12 +25,8 @@ struct WarpSums {
 
     float d[rows][cols][4] = {};
 
-    __device__ static int row0() {
-        return warp_id() / T::warps_n * T::warp_m;
-    }
-    __device__ static int col0() {
-        return warp_id() % T::warps_n * T::warp_n;
-    }
+    __device__ static int row0() { return warp_id() / T::warps_n * T::warp_m; }
+    __device__ static int col0() { return warp_id() % T::warps_n * T::warp_n; }
 
     // += the product of the tiles of one step.
     template <class Left, class Right>

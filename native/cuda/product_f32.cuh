@@ -23,8 +23,7 @@ struct F32Place {
 
     __device__ explicit F32Place(bool k_contiguous)
         : outer(k_contiguous ? thread_id() / 4 : thread_id() % 16 * 4),
-          k(k_contiguous ? thread_id() % 4 * 4 : thread_id() / 16) {
-    }
+          k(k_contiguous ? thread_id() % 4 * 4 : thread_id() / 16) {}
 };
 
 __device__ inline F32Quad load_tile(const Operand &x, int64_t outer0, int64_t k0, int64_t k_end) {

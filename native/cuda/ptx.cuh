@@ -13,18 +13,14 @@ namespace nf4j::cuda {
 
 // ---- synchronisation; all take the place for simt's reports
 
-__device__ inline void sync_threads(Place = Place::here()) {
-    __syncthreads();
-}
+__device__ inline void sync_threads(Place = Place::here()) { __syncthreads(); }
 
 // Barrier `id` (1 ... 15) for the first `threads` threads that come to it, whole warps.
 __device__ inline void sync_barrier(int id, int threads, Place = Place::here()) {
     asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
-__device__ inline void sync_warp(Place = Place::here()) {
-    __syncwarp();
-}
+__device__ inline void sync_warp(Place = Place::here()) { __syncwarp(); }
 
 // ---- warps
 
@@ -52,9 +48,7 @@ __device__ inline void copy_async_16(SharedAddress to, const void *from, int sou
 }
 
 // Ends a group of copies.
-__device__ inline void commit_copies(Place = Place::here()) {
-    asm volatile("cp.async.commit_group;" ::: "memory");
-}
+__device__ inline void commit_copies(Place = Place::here()) { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
 // Waits until all but the last `Left` groups of this thread have landed.
 template <int Left>
@@ -93,18 +87,12 @@ __device__ inline void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uin
 // ---- arithmetic
 
 // a * b + c, rounded once. Nothing else is contracted (-fmad=false).
-__device__ inline float multiply_add(float a, float b, float c) {
-    return __fmaf_rn(a, b, c);
-}
+__device__ inline float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 
-__device__ inline uint32_t multiply_high(uint32_t a, uint32_t b) {
-    return __umulhi(a, b);
-}
+__device__ inline uint32_t multiply_high(uint32_t a, uint32_t b) { return __umulhi(a, b); }
 
 // The number of the lowest bit that is set.
-__device__ inline int first_bit(uint32_t bits) {
-    return __ffs(static_cast<int>(bits)) - 1;
-}
+__device__ inline int first_bit(uint32_t bits) { return __ffs(static_cast<int>(bits)) - 1; }
 
 // Two values rounded to BF16, low in the low half.
 __device__ inline uint32_t pack_bf16(float low, float high) {
@@ -131,13 +119,9 @@ __device__ inline float widen(f16 value) {
     return wide;
 }
 
-__device__ inline float bits_to_float(uint32_t bits) {
-    return __uint_as_float(bits);
-}
+__device__ inline float bits_to_float(uint32_t bits) { return __uint_as_float(bits); }
 
-__device__ inline uint32_t float_to_bits(float value) {
-    return __float_as_uint(value);
-}
+__device__ inline uint32_t float_to_bits(float value) { return __float_as_uint(value); }
 
 }  // namespace nf4j::cuda
 

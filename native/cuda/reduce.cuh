@@ -13,9 +13,7 @@ struct Plus {
 };
 
 struct Maximum {
-    __device__ float operator()(float a, float b) const {
-        return fmaxf(a, b);
-    }
+    __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
 };
 
 // Every lane gets the result.

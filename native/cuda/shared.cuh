@@ -21,15 +21,10 @@ public:
     static_assert(sizeof(T) >= 2, "races are found at a granularity of two bytes");
 
 #if defined(__CUDACC__)
-    __device__ explicit Shared(void *memory) : data_(static_cast<T *>(memory)) {
-    }
+    __device__ explicit Shared(void *memory) : data_(static_cast<T *>(memory)) {}
 
-    __device__ T load(int i, Place = Place::here()) const {
-        return data_[i];
-    }
-    __device__ void store(int i, T value, Place = Place::here()) const {
-        data_[i] = value;
-    }
+    __device__ T load(int i, Place = Place::here()) const { return data_[i]; }
+    __device__ void store(int i, T value, Place = Place::here()) const { data_[i] = value; }
     // N elements from i on in one access.
     template <int N>
     __device__ Vector<T, N> load(int i, Place = Place::here()) const {
@@ -51,15 +46,10 @@ public:
 private:
     T *data_;
 #else
-    explicit Shared(uint32_t offset) : offset_(offset) {
-    }
+    explicit Shared(uint32_t offset) : offset_(offset) {}
 
-    T load(int i, Place place = Place::here()) const {
-        return simt::read_shared<T>(at(i), place);
-    }
-    void store(int i, T value, Place place = Place::here()) const {
-        simt::write_shared(at(i), value, place);
-    }
+    T load(int i, Place place = Place::here()) const { return simt::read_shared<T>(at(i), place); }
+    void store(int i, T value, Place place = Place::here()) const { simt::write_shared(at(i), value, place); }
     template <int N>
     Vector<T, N> load(int i, Place place = Place::here()) const {
         return simt::read_shared<Vector<T, N> >(at(i), place);
@@ -72,14 +62,10 @@ private:
     Shared<U> as(int i) const {
         return Shared<U>(at(i));
     }
-    SharedAddress address(int i) const {
-        return {at(i)};
-    }
+    SharedAddress address(int i) const { return {at(i)}; }
 
 private:
-    uint32_t at(int i) const {
-        return offset_ + static_cast<uint32_t>(i) * static_cast<uint32_t>(sizeof(T));
-    }
+    uint32_t at(int i) const { return offset_ + static_cast<uint32_t>(i) * static_cast<uint32_t>(sizeof(T)); }
 
     uint32_t offset_;
 #endif
@@ -88,9 +74,7 @@ private:
 // Hands out the block's dynamic shared memory, in pieces that begin at multiples of 128 bytes.
 class SharedArena {
 public:
-    __host__ __device__ static constexpr int64_t bytes_of(int64_t bytes) {
-        return ceil_div(bytes, 128) * 128;
-    }
+    __host__ __device__ static constexpr int64_t bytes_of(int64_t bytes) { return ceil_div(bytes, 128) * 128; }
 
     template <typename T>
     __device__ Shared<T> take(int64_t count) {

@@ -77,18 +77,15 @@ constexpr int any_device = 80, newest_device = 999;
 constexpr int64_t enough_big_tiles = 64;
 
 constexpr Variant variants[] = {
-    {Kernel::tiles_128, "mma_bf16", "c has tiles of 128x128 for many multiprocessors",
-     true, Access::copied, Weight::dense, any_device, newest_device, 1, any_m, enough_big_tiles,
-     Tile128::m, Tile128::n, bf16_depth, Tile128::stages, 0},
-    {Kernel::tiles_64, "mma_bf16", "c has too few tiles of 128x128",
-     true, Access::copied, Weight::dense, any_device, newest_device, 1, any_m, 0,
-     Tile64::m, Tile64::n, bf16_depth, Tile64::stages, 0},
-    {Kernel::converted_64, "mma_bf16", "elements must be converted, or rows are not 16-byte aligned",
-     true, Access::any, Weight::dense, any_device, newest_device, 1, any_m, 0,
-     Tile64::m, Tile64::n, bf16_depth, Tile64::stages, 0},
-    {Kernel::ffma, "ffma_f32", "F32 keeps its bits on FFMA alone",
-     false, Access::any, Weight::dense, any_device, newest_device, 1, any_m, 0,
-     F32Tile::m, F32Tile::n, f32_depth, F32Tile::stages, 0},
+    {Kernel::tiles_128, "mma_bf16", "c has tiles of 128x128 for many multiprocessors", true, Access::copied,
+     Weight::dense, any_device, newest_device, 1, any_m, enough_big_tiles, Tile128::m, Tile128::n, bf16_depth,
+     Tile128::stages, 0},
+    {Kernel::tiles_64, "mma_bf16", "c has too few tiles of 128x128", true, Access::copied, Weight::dense, any_device,
+     newest_device, 1, any_m, 0, Tile64::m, Tile64::n, bf16_depth, Tile64::stages, 0},
+    {Kernel::converted_64, "mma_bf16", "elements must be converted, or rows are not 16-byte aligned", true, Access::any,
+     Weight::dense, any_device, newest_device, 1, any_m, 0, Tile64::m, Tile64::n, bf16_depth, Tile64::stages, 0},
+    {Kernel::ffma, "ffma_f32", "F32 keeps its bits on FFMA alone", false, Access::any, Weight::dense, any_device,
+     newest_device, 1, any_m, 0, F32Tile::m, F32Tile::n, f32_depth, F32Tile::stages, 0},
 };
 
 // What a device is to the choice: its own attributes, or those of the one that simt plays.

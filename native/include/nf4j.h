@@ -96,8 +96,8 @@ typedef struct nf4j_tensor {
     void *data;
     int64_t rows;
     int64_t cols;
-    int64_t ld;      /* elements between rows, >= cols */
-    int32_t dtype;   /* nf4j_dtype */
+    int64_t ld;       /* elements between rows, >= cols */
+    int32_t dtype;    /* nf4j_dtype */
     int32_t reserved; /* 0 */
 } nf4j_tensor;
 
@@ -265,13 +265,14 @@ typedef struct nf4j_lora {
 } nf4j_lora;
 
 /* u [m, rank] F32 = drop(x) * A^T, kept for backward; y [m, out] = x * W^T + bias + s * u * B^T in one accumulator. */
-NF4J_API int32_t nf4j_lora_forward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linear *base, const nf4j_lora *lora,
-                                   const nf4j_tensor *u, const nf4j_tensor *y);
+NF4J_API int32_t nf4j_lora_forward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linear *base,
+                                   const nf4j_lora *lora, const nf4j_tensor *u, const nf4j_tensor *y);
 /* du = s * dy * B (in the workspace); da [rank, in] and db [out, rank], F32, += du^T * drop(x) and s * dy^T * u;
  * dx [m, in] = dy * W + drop'(du * A), or null where no gradient is needed. accumulate_dx: dx is added to. */
-NF4J_API int32_t nf4j_lora_backward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tensor *dy, const nf4j_tensor *u,
-                                    const nf4j_linear *base, const nf4j_lora *lora, int32_t accumulate_dx,
-                                    const nf4j_tensor *da, const nf4j_tensor *db, const nf4j_tensor *dx);
+NF4J_API int32_t nf4j_lora_backward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tensor *dy,
+                                    const nf4j_tensor *u, const nf4j_linear *base, const nf4j_lora *lora,
+                                    int32_t accumulate_dx, const nf4j_tensor *da, const nf4j_tensor *db,
+                                    const nf4j_tensor *dx);
 
 /* ---- norm ------------------------------------------------------------------------------------------------------------ */
 
@@ -280,20 +281,22 @@ NF4J_API int32_t nf4j_norm_forward(nf4j_stream *stream, const nf4j_tensor *x, co
                                    const nf4j_tensor *rstd, const nf4j_tensor *y);
 /* dx = rstd * (g - xh * mean(g * xh)), g = dy * weight, xh = x * rstd; dweight [1, n] F32 += sum(dy * xh), or null.
  * accumulate_dx: dx is added to. dx may be dy when not accumulating. */
-NF4J_API int32_t nf4j_norm_backward(nf4j_stream *stream, const nf4j_tensor *dy, const nf4j_tensor *x, const nf4j_tensor *weight,
-                                    const nf4j_tensor *rstd, int32_t accumulate_dx, const nf4j_tensor *dweight,
-                                    const nf4j_tensor *dx);
+NF4J_API int32_t nf4j_norm_backward(nf4j_stream *stream, const nf4j_tensor *dy, const nf4j_tensor *x,
+                                    const nf4j_tensor *weight, const nf4j_tensor *rstd, int32_t accumulate_dx,
+                                    const nf4j_tensor *dweight, const nf4j_tensor *dx);
 
 /* ---- rope ------------------------------------------------------------------------------------------------------------ */
 
 /* table [m, head_dim] F32: scale * cos(p * f_j) for j < head_dim / 2, then scale * sin(p * f_j); positions [1, m] I32,
  * inv_freq [1, head_dim / 2] F32. p * f_j in F32, as transformers computes it. */
-NF4J_API int32_t nf4j_rope_table(nf4j_stream *stream, const nf4j_tensor *positions, const nf4j_tensor *inv_freq, float scale,
-                                 const nf4j_tensor *table);
+NF4J_API int32_t nf4j_rope_table(nf4j_stream *stream, const nf4j_tensor *positions, const nf4j_tensor *inv_freq,
+                                 float scale, const nf4j_tensor *table);
 /* Rotates halves, per head of head_dim = table->cols columns: y1 = x1 * cos - x2 * sin, y2 = x2 * cos + x1 * sin. y may be x. */
-NF4J_API int32_t nf4j_rope_forward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tensor *table, const nf4j_tensor *y);
+NF4J_API int32_t nf4j_rope_forward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tensor *table,
+                                   const nf4j_tensor *y);
 /* The transpose: rotation by the negative angle. dx may be dy. */
-NF4J_API int32_t nf4j_rope_backward(nf4j_stream *stream, const nf4j_tensor *dy, const nf4j_tensor *table, const nf4j_tensor *dx);
+NF4J_API int32_t nf4j_rope_backward(nf4j_stream *stream, const nf4j_tensor *dy, const nf4j_tensor *table,
+                                    const nf4j_tensor *dx);
 
 /* ---- attention ------------------------------------------------------------------------------------------------------- */
 
@@ -314,27 +317,29 @@ typedef struct nf4j_attention_options {
 } nf4j_attention_options;
 
 /* q [m, heads * head_dim], k and v [mk, kv_heads * head_dim], out as q, lse [m, heads] F32 = log-sum-exp of the scores. */
-NF4J_API int32_t nf4j_attention_forward(nf4j_stream *stream, const nf4j_attention_options *options, const nf4j_tensor *q,
-                                        const nf4j_tensor *k, const nf4j_tensor *v, const nf4j_tensor *lse,
-                                        const nf4j_tensor *out);
+NF4J_API int32_t nf4j_attention_forward(nf4j_stream *stream, const nf4j_attention_options *options,
+                                        const nf4j_tensor *q, const nf4j_tensor *k, const nf4j_tensor *v,
+                                        const nf4j_tensor *lse, const nf4j_tensor *out);
 /* dq, dk, dv are overwritten; kv_offsets and kv_lengths must be null. */
-NF4J_API int32_t nf4j_attention_backward(nf4j_stream *stream, const nf4j_attention_options *options, const nf4j_tensor *q,
-                                         const nf4j_tensor *k, const nf4j_tensor *v, const nf4j_tensor *lse,
-                                         const nf4j_tensor *out, const nf4j_tensor *dout, const nf4j_tensor *dq,
-                                         const nf4j_tensor *dk, const nf4j_tensor *dv);
+NF4J_API int32_t nf4j_attention_backward(nf4j_stream *stream, const nf4j_attention_options *options,
+                                         const nf4j_tensor *q, const nf4j_tensor *k, const nf4j_tensor *v,
+                                         const nf4j_tensor *lse, const nf4j_tensor *out, const nf4j_tensor *dout,
+                                         const nf4j_tensor *dq, const nf4j_tensor *dk, const nf4j_tensor *dv);
 
 /* ---- mlp ------------------------------------------------------------------------------------------------------------- */
 
 /* h = silu(gate) * up, silu(g) = g / (1 + exp(-g)). h may be gate or up. */
-NF4J_API int32_t nf4j_mlp_swiglu_forward(nf4j_stream *stream, const nf4j_tensor *gate, const nf4j_tensor *up, const nf4j_tensor *h);
+NF4J_API int32_t nf4j_mlp_swiglu_forward(nf4j_stream *stream, const nf4j_tensor *gate, const nf4j_tensor *up,
+                                         const nf4j_tensor *h);
 /* dgate = dh * up * sig(gate) * (1 + gate * (1 - sig(gate))), dup = dh * silu(gate). In place: dgate may be gate, dup may be up. */
-NF4J_API int32_t nf4j_mlp_swiglu_backward(nf4j_stream *stream, const nf4j_tensor *dh, const nf4j_tensor *gate, const nf4j_tensor *up,
-                                          const nf4j_tensor *dgate, const nf4j_tensor *dup);
+NF4J_API int32_t nf4j_mlp_swiglu_backward(nf4j_stream *stream, const nf4j_tensor *dh, const nf4j_tensor *gate,
+                                          const nf4j_tensor *up, const nf4j_tensor *dgate, const nf4j_tensor *dup);
 
 /* ---- embedding ------------------------------------------------------------------------------------------------------- */
 
 /* y [m, n] = table [vocabulary, n] at ids [1, m] I32. An id outside the table is refused on host backends; on a GPU its row is NaN. */
-NF4J_API int32_t nf4j_embedding_forward(nf4j_stream *stream, const nf4j_tensor *ids, const nf4j_tensor *table, const nf4j_tensor *y);
+NF4J_API int32_t nf4j_embedding_forward(nf4j_stream *stream, const nf4j_tensor *ids, const nf4j_tensor *table,
+                                        const nf4j_tensor *y);
 /* dtable [vocabulary, n] F32 += dy rows, in the order of the tokens. */
 NF4J_API int32_t nf4j_embedding_backward(nf4j_stream *stream, const nf4j_tensor *ids, const nf4j_tensor *dy,
                                          const nf4j_tensor *dtable);
@@ -374,13 +379,13 @@ typedef struct nf4j_adamw_parameter {
 
 /* norm [1, 2] F32: the global L2 norm of the gradients, and the factor min(1, max_norm / (norm + 1e-6)) that clips it (1 when
  * max_norm <= 0). */
-NF4J_API int32_t nf4j_optim_global_norm(nf4j_stream *stream, const nf4j_adamw_parameter *parameters, int64_t count, float max_norm,
-                                        const nf4j_tensor *norm);
+NF4J_API int32_t nf4j_optim_global_norm(nf4j_stream *stream, const nf4j_adamw_parameter *parameters, int64_t count,
+                                        float max_norm, const nf4j_tensor *norm);
 /* AdamW for all parameters in one call, each gradient first multiplied by *grad_scale (device memory, null = 1).
  * Order of torch: p *= 1 - lr * wd; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
  * p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps). 8-bit state takes the nearest codes of the new m and v. */
-NF4J_API int32_t nf4j_optim_adamw(nf4j_stream *stream, const nf4j_adamw_options *options, const nf4j_adamw_parameter *parameters,
-                                  int64_t count, const float *grad_scale);
+NF4J_API int32_t nf4j_optim_adamw(nf4j_stream *stream, const nf4j_adamw_options *options,
+                                  const nf4j_adamw_parameter *parameters, int64_t count, const float *grad_scale);
 
 #ifdef __cplusplus
 }

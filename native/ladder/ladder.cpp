@@ -23,8 +23,15 @@ struct Rung {
 // x, W and what their product should be.
 class Problem {
 public:
-    Problem(const Device &device, int64_t m, int64_t n, int64_t k) : m_(m), n_(n), k_(k), x_(m, k, NF4J_BF16, 0), y_(m, n, NF4J_BF16, 0),
-          weight_(device, n, k, 64, false), w_(n, k, NF4J_BF16, 0), wanted_(m, n) {
+    Problem(const Device &device, int64_t m, int64_t n, int64_t k)
+        : m_(m),
+          n_(n),
+          k_(k),
+          x_(m, k, NF4J_BF16, 0),
+          y_(m, n, NF4J_BF16, 0),
+          weight_(device, n, k, 64, false),
+          w_(n, k, NF4J_BF16, 0),
+          wanted_(m, n) {
         x_.random();
         Matrix w(n, k, NF4J_F32, 0);
         w.random();
@@ -41,8 +48,13 @@ public:
     // Runs a rung and checks y.
     void run(Rung *rung) {
         y_.fill([](int64_t, int64_t) { return NAN; });
-        const ladder::Matrices p = {reinterpret_cast<const bf16 *>(x_.row(0)), reinterpret_cast<const bf16 *>(w_.row(0)),
-                                    cuda::nf4_view(&weight_.c), reinterpret_cast<bf16 *>(y_.row(0)), m_, n_, k_};
+        const ladder::Matrices p = {reinterpret_cast<const bf16 *>(x_.row(0)),
+                                    reinterpret_cast<const bf16 *>(w_.row(0)),
+                                    cuda::nf4_view(&weight_.c),
+                                    reinterpret_cast<bf16 *>(y_.row(0)),
+                                    m_,
+                                    n_,
+                                    k_};
         if (!check(rung->run(nullptr, p) == NF4J_OK, "%s", last_report.c_str())) return;
         rung->counters = simt::Engine::of_this_thread().counters();
         check_near(y_, wanted_, k_, [&](int64_t, int64_t) { return 4.0 * static_cast<double>(k_); }, rung->name);
@@ -56,16 +68,15 @@ private:
 };
 
 // Bytes that a rung moved through global memory, in sectors of 32.
-int64_t bytes(const Rung &rung) {
-    return 32 * rung.counters.sectors;
-}
+int64_t bytes(const Rung &rung) { return 32 * rung.counters.sectors; }
 
 void print(const std::vector<Rung> &rungs) {
-    std::printf("| rung | bytes of global memory | loads and stores of shared memory | bank conflicts | mma |\n|---|--:|--:|--:|--:|\n");
+    std::printf(
+        "| rung | bytes of global memory | loads and stores of shared memory | bank conflicts | mma |\n|---|--:|--:|--:|--:|\n");
     for (const Rung &r : rungs) {
         std::printf("| %s | %lld | %lld | %lld | %lld |\n", r.name, static_cast<long long>(bytes(r)),
-                    static_cast<long long>(r.counters.shared_accesses), static_cast<long long>(r.counters.bank_conflicts),
-                    static_cast<long long>(r.counters.mma));
+                    static_cast<long long>(r.counters.shared_accesses),
+                    static_cast<long long>(r.counters.bank_conflicts), static_cast<long long>(r.counters.mma));
     }
 }
 
@@ -75,7 +86,8 @@ void check_claims(const std::vector<Rung> &r) {
     for (size_t i = 2; i < r.size(); i++) check(r[i].counters.bank_conflicts == 0, "%s has bank conflicts", r[i].name);
     check(4 * r[2].counters.shared_accesses < r[1].counters.shared_accesses, "wide accesses save too little");
     check(4 * r[3].counters.shared_accesses < r[2].counters.shared_accesses, "ldmatrix saves too little");
-    check(r[2].counters.mma == 0 && r[3].counters.mma > 0 && r[4].counters.mma == r[3].counters.mma, "mma is counted wrongly");
+    check(r[2].counters.mma == 0 && r[3].counters.mma > 0 && r[4].counters.mma == r[3].counters.mma,
+          "mma is counted wrongly");
     check(bytes(r[4]) < bytes(r[3]), "4-bit weights save nothing");
 }
 
@@ -107,8 +119,8 @@ int main(int count, char **arguments) {
         if (i == 0) setenv("NF4J_SIMT_COUNT", "2", 1);
         for (Rung &rung : rungs) problem.run(&rung);
     }
-    std::printf("y [%lld, %lld] = x [%lld, %lld] * W^T\n\n", static_cast<long long>(shape[0]), static_cast<long long>(shape[1]),
-                static_cast<long long>(shape[0]), static_cast<long long>(shape[2]));
+    std::printf("y [%lld, %lld] = x [%lld, %lld] * W^T\n\n", static_cast<long long>(shape[0]),
+                static_cast<long long>(shape[1]), static_cast<long long>(shape[0]), static_cast<long long>(shape[2]));
     print(rungs);
     check_claims(rungs);
     return finish("ladder");

@@ -33,9 +33,7 @@ __device__ inline Corner corner(const Matrices &p) {
     return {block_id() / tiles_n * tile, block_id() % tiles_n * tile};
 }
 
-inline int64_t blocks(const Matrices &p) {
-    return p.m / tile * (p.n / tile);
-}
+inline int64_t blocks(const Matrices &p) { return p.m / tile * (p.n / tile); }
 
 constexpr int tile_elements = tile * depth;
 

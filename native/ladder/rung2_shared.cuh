@@ -41,8 +41,8 @@ __global__ void shared_kernel(const Matrices p) {
 }
 
 inline int32_t shared(nf4j_stream *stream, const Matrices &p) {
-    return launch(stream, "rung 2, shared memory", blocks(p), shared_threads, 2 * SharedArena::bytes_of(tile_elements * 2),
-                  shared_kernel, p);
+    return launch(stream, "rung 2, shared memory", blocks(p), shared_threads,
+                  2 * SharedArena::bytes_of(tile_elements * 2), shared_kernel, p);
 }
 
 }  // namespace nf4j::ladder

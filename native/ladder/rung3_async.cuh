@@ -18,7 +18,8 @@ constexpr int async_threads = 256;
 constexpr int stages = 3;
 
 // Starts copies of 64 rows from `row` on and 64 columns from k0 on, into the buffer at `to`.
-__device__ inline void copy_tile(const Shared<bf16> &tiles, int to, const bf16 *matrix, int64_t ld, int64_t row, int64_t k0) {
+__device__ inline void copy_tile(const Shared<bf16> &tiles, int to, const bf16 *matrix, int64_t ld, int64_t row,
+                                 int64_t k0) {
     for (int i = thread_id(); i < tile_elements / 8; i += block_threads()) {
         const int r = i / (depth / 8), c = i % (depth / 8) * 8;
         copy_async_16(tiles.address(to + swizzled<depth>(r, c)), matrix + (row + r) * ld + k0 + c, 16);
@@ -52,7 +53,8 @@ __global__ void async_kernel(const Matrices p) {
             for (int j = 0; j < 4; j++) b[j] = w.load<8>(from + swizzled<depth>(c + 16 * j, l));
             for (int e = 0; e < 8; e++) {
                 for (int i = 0; i < 4; i++) {
-                    for (int j = 0; j < 4; j++) sums[i][j] = multiply_add(widen(a[i].v[e]), widen(b[j].v[e]), sums[i][j]);
+                    for (int j = 0; j < 4; j++)
+                        sums[i][j] = multiply_add(widen(a[i].v[e]), widen(b[j].v[e]), sums[i][j]);
                 }
             }
         }

@@ -17,12 +17,8 @@ constexpr int tensor_threads = 128;
 struct WarpTile {
     float sums[2][4][4] = {};  // fragments of 16 x 8
 
-    __device__ static int row0() {
-        return warp_id() / 2 * 32;
-    }
-    __device__ static int col0() {
-        return warp_id() % 2 * 32;
-    }
+    __device__ static int row0() { return warp_id() / 2 * 32; }
+    __device__ static int col0() { return warp_id() % 2 * 32; }
 
     // += the product of two tiles in shared memory.
     __device__ void multiply(const Shared<bf16> &x, int x_from, const Shared<bf16> &w, int w_from) {
@@ -30,7 +26,8 @@ struct WarpTile {
         for (int k = 0; k < depth; k += 16) {
             uint32_t a[2][4], b[2][4];
             for (int i = 0; i < 2; i++)
-                load_matrices(a[i], x.address(x_from + swizzled<depth>(row0() + 16 * i + lane % 16, k + lane / 16 * 8)));
+                load_matrices(a[i],
+                              x.address(x_from + swizzled<depth>(row0() + 16 * i + lane % 16, k + lane / 16 * 8)));
             for (int j = 0; j < 2; j++)
                 load_matrices(b[j], w.address(w_from + swizzled<depth>(col0() + 16 * j + lane / 16 * 8 + lane % 8,
                                                                        k + lane / 8 % 2 * 8)));

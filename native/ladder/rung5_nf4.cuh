@@ -15,7 +15,8 @@ __global__ void nf4_kernel(const Matrices p) {
     constexpr int code_words = tile_elements / 8;
     SharedArena arena;
     const Shared<bf16> x = arena.take<bf16>(stages * tile_elements);
-    const Shared<bf16> w = arena.take<bf16>(2 * tile_elements);  // decoded: the step's, and the one before, still being read
+    const Shared<bf16> w =
+        arena.take<bf16>(2 * tile_elements);  // decoded: the step's, and the one before, still being read
     const Shared<uint32_t> codes = arena.take<uint32_t>(stages * code_words);
     const Shared<float> table = arena.take<float>(16 * warp_size);
     const Corner at = corner(p);
@@ -24,7 +25,8 @@ __global__ void nf4_kernel(const Matrices p) {
         if (step < steps) {
             const int stage = static_cast<int>(step % stages);
             copy_tile(x, stage * tile_elements, p.x, p.k, at.row, step * depth);
-            copy_async_16(codes.address(stage * code_words + thread_id() * 4), p.nf4.tile(tile_row, step) + lane_id() * 16, 16);
+            copy_async_16(codes.address(stage * code_words + thread_id() * 4),
+                          p.nf4.tile(tile_row, step) + lane_id() * 16, 16);
         }
         commit_copies();
     };
@@ -52,13 +54,15 @@ __global__ void nf4_kernel(const Matrices p) {
         decode(step);  // a warp decodes what its own lanes copied
         sync_threads();
         issue(step + stages - 1);
-        warp.multiply(x, static_cast<int>(step % stages) * tile_elements, w, static_cast<int>(step % 2) * tile_elements);
+        warp.multiply(x, static_cast<int>(step % stages) * tile_elements, w,
+                      static_cast<int>(step % 2) * tile_elements);
     }
     warp.store(p, at);
 }
 
 inline int32_t nf4(nf4j_stream *stream, const Matrices &p) {
-    const int64_t bytes = SharedArena::bytes_of(stages * tile_elements * 2) + SharedArena::bytes_of(2 * tile_elements * 2) +
+    const int64_t bytes = SharedArena::bytes_of(stages * tile_elements * 2) +
+                          SharedArena::bytes_of(2 * tile_elements * 2) +
                           SharedArena::bytes_of(stages * tile_elements / 2) + SharedArena::bytes_of(16 * warp_size * 4);
     return launch(stream, "rung 5, 4-bit weights", blocks(p), tensor_threads, bytes, nf4_kernel, p);
 }

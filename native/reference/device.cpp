@@ -18,8 +18,7 @@ int32_t open(const nf4j_device_options *, nf4j_device *device) {
     return NF4J_OK;
 }
 
-void close(nf4j_device *) {
-}
+void close(nf4j_device *) {}
 
 int32_t refresh_info(const nf4j_device *, nf4j_device_info *info) {
     host_memory(&info->total_memory, &info->free_memory);
@@ -31,20 +30,13 @@ int32_t probe(char *text, int64_t capacity) {
     return NF4J_OK;
 }
 
-int32_t stream_create(nf4j_stream *) {
-    return NF4J_OK;
-}
+int32_t stream_create(nf4j_stream *) { return NF4J_OK; }
 
-void stream_destroy(nf4j_stream *) {
-}
+void stream_destroy(nf4j_stream *) {}
 
-int32_t stream_synchronize(nf4j_stream *) {
-    return NF4J_OK;
-}
+int32_t stream_synchronize(nf4j_stream *) { return NF4J_OK; }
 
-int32_t alloc(nf4j_device *, int64_t bytes, void **data) {
-    return host_alloc(bytes, data);
-}
+int32_t alloc(nf4j_device *, int64_t bytes, void **data) { return host_alloc(bytes, data); }
 
 int32_t free(nf4j_device *, void *data) {
     host_free(data);

@@ -33,14 +33,10 @@ inline void store(const nf4j_tensor *x, int64_t i, int64_t j, double value) {
 }
 
 // F32 rounded to the type, as a weight is before a product with activations of it.
-inline double rounded(float value, int32_t dtype) {
-    return dtype == NF4J_BF16 ? to_f32(to_bf16(value)) : value;
-}
+inline double rounded(float value, int32_t dtype) { return dtype == NF4J_BF16 ? to_f32(to_bf16(value)) : value; }
 
 // An element of an optional vector; 0 without one.
-inline double load_or_zero(const nf4j_tensor *vector, int64_t j) {
-    return vector ? load(vector, 0, j) : 0;
-}
+inline double load_or_zero(const nf4j_tensor *vector, int64_t j) { return vector ? load(vector, 0, j) : 0; }
 
 // The workspace as doubles; null, with the last error set, when it is smaller than `count` of them.
 inline double *scratch(const nf4j_stream *stream, int64_t count) {

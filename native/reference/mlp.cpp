@@ -7,9 +7,7 @@ namespace nf4j::reference {
 
 namespace {
 
-double sigmoid(double x) {
-    return 1 / (1 + std::exp(-x));
-}
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
 }  // namespace
 

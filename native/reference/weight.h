@@ -9,13 +9,9 @@
 namespace nf4j::reference {
 
 // Codes are kept in bitsandbytes' order: element 2i in the high nibble of byte i.
-inline int64_t code_bytes(int64_t rows, int64_t cols) {
-    return (rows * cols + 1) / 2;
-}
+inline int64_t code_bytes(int64_t rows, int64_t cols) { return (rows * cols + 1) / 2; }
 
-inline Nf4Blob blob_of(const nf4j_nf4_weight &weight) {
-    return {weight, code_bytes(weight.rows, weight.cols)};
-}
+inline Nf4Blob blob_of(const nf4j_nf4_weight &weight) { return {weight, code_bytes(weight.rows, weight.cols)}; }
 
 // Element e of the flattened matrix.
 inline float dequantized(const Nf4Blob &blob, int64_t e) {

@@ -28,8 +28,7 @@ int32_t open(const nf4j_device_options *, nf4j_device *device) {
     return NF4J_OK;
 }
 
-void close(nf4j_device *) {
-}
+void close(nf4j_device *) {}
 
 int32_t refresh_info(const nf4j_device *, nf4j_device_info *info) {
     host_memory(&info->total_memory, &info->free_memory);
@@ -41,16 +40,11 @@ int32_t probe(char *text, int64_t capacity) {
     return NF4J_OK;
 }
 
-int32_t stream_create(nf4j_stream *) {
-    return NF4J_OK;
-}
+int32_t stream_create(nf4j_stream *) { return NF4J_OK; }
 
-void stream_destroy(nf4j_stream *) {
-}
+void stream_destroy(nf4j_stream *) {}
 
-int32_t stream_synchronize(nf4j_stream *) {
-    return NF4J_OK;
-}
+int32_t stream_synchronize(nf4j_stream *) { return NF4J_OK; }
 
 int32_t alloc(nf4j_device *, int64_t bytes, void **data) {
     const int32_t status = host_alloc(bytes, data);
@@ -72,9 +66,7 @@ int32_t copy(nf4j_stream *, void *to, int64_t to_stride, const void *from, int64
     return NF4J_OK;
 }
 
-const Traits &traits_of(const nf4j_stream *stream) {
-    return *static_cast<const Traits *>(stream->device->impl);
-}
+const Traits &traits_of(const nf4j_stream *stream) { return *static_cast<const Traits *>(stream->device->impl); }
 
 const Tables *tables_of(const nf4j_stream *) {
     static const Tables tables = [] {

@@ -146,9 +146,7 @@ void Engine::resume(Thread &thread) {
     nf4j_simt_switch(&scheduler_, thread.stack_pointer);
 }
 
-void Engine::suspend() {
-    nf4j_simt_switch(&current_->stack_pointer, scheduler_);
-}
+void Engine::suspend() { nf4j_simt_switch(&current_->stack_pointer, scheduler_); }
 
 void Engine::entry() {
     Engine &engine = instance();

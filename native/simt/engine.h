@@ -62,16 +62,12 @@ struct Grid {
 class Engine {
 public:
     // The engine of the calling OS thread, while it runs a grid.
-    static Engine &instance() {
-        return *running_;
-    }
+    static Engine &instance() { return *running_; }
     // The same at any time.
     static Engine &of_this_thread();
 
     // Of the last grid; all 0 unless NF4J_SIMT_COUNT is set.
-    const Counters &counters() const {
-        return counters_;
-    }
+    const Counters &counters() const { return counters_; }
     void count(const CountedAccess &access) {
         if (counting_) current_->accesses.push_back(access);
     }
@@ -84,18 +80,10 @@ public:
 
     // ---- for the running CUDA thread
 
-    const Grid &grid() const {
-        return grid_;
-    }
-    int64_t block() const {
-        return block_;
-    }
-    Thread &thread() {
-        return *current_;
-    }
-    Shadow &shared() {
-        return shadow_;
-    }
+    const Grid &grid() const { return grid_; }
+    int64_t block() const { return block_; }
+    Thread &thread() { return *current_; }
+    Shadow &shared() { return shadow_; }
 
     // Waits until `threads` threads have come to barrier `id`.
     void barrier(int id, int threads, Place place);

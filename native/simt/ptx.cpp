@@ -96,13 +96,9 @@ struct Fragments {
     const uint32_t *b;
 };
 
-float low_half(uint32_t pair) {
-    return float_of(pair << 16);
-}
+float low_half(uint32_t pair) { return float_of(pair << 16); }
 
-float high_half(uint32_t pair) {
-    return float_of(pair & 0xffff0000u);
-}
+float high_half(uint32_t pair) { return float_of(pair & 0xffff0000u); }
 
 // Products of BF16 are exact in F32, their sum is rounded once: closer than a tensor core, which drops low bits.
 void multiply(void *const *lanes) {
@@ -137,9 +133,7 @@ void multiply(void *const *lanes) {
 
 }  // namespace
 
-void load_matrices(uint32_t (&r)[4], SharedAddress row, Place place) {
-    load<false>("load_matrices", r, row, place);
-}
+void load_matrices(uint32_t (&r)[4], SharedAddress row, Place place) { load<false>("load_matrices", r, row, place); }
 
 void load_matrices_transposed(uint32_t (&r)[4], SharedAddress row, Place place) {
     load<true>("load_matrices_transposed", r, row, place);

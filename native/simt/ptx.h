@@ -76,40 +76,22 @@ void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Pla
 
 // ---- arithmetic
 
-inline float multiply_add(float a, float b, float c) {
-    return std::fma(a, b, c);
-}
+inline float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
 
-inline uint32_t multiply_high(uint32_t a, uint32_t b) {
-    return static_cast<uint32_t>(uint64_t{a} * b >> 32);
-}
+inline uint32_t multiply_high(uint32_t a, uint32_t b) { return static_cast<uint32_t>(uint64_t{a} * b >> 32); }
 
-inline int first_bit(uint32_t bits) {
-    return __builtin_ctz(bits);
-}
+inline int first_bit(uint32_t bits) { return __builtin_ctz(bits); }
 
-inline uint32_t pack_bf16(float low, float high) {
-    return to_bf16(low).bits | uint32_t{to_bf16(high).bits} << 16;
-}
+inline uint32_t pack_bf16(float low, float high) { return to_bf16(low).bits | uint32_t{to_bf16(high).bits} << 16; }
 
-inline bf16 round_bf16(float value) {
-    return to_bf16(value);
-}
+inline bf16 round_bf16(float value) { return to_bf16(value); }
 
-inline f16 round_f16(float value) {
-    return to_f16(value);
-}
+inline f16 round_f16(float value) { return to_f16(value); }
 
-inline float widen(f16 value) {
-    return to_f32(value);
-}
+inline float widen(f16 value) { return to_f32(value); }
 
-inline float bits_to_float(uint32_t bits) {
-    return float_of(bits);
-}
+inline float bits_to_float(uint32_t bits) { return float_of(bits); }
 
-inline uint32_t float_to_bits(float value) {
-    return bits_of(value);
-}
+inline uint32_t float_to_bits(float value) { return bits_of(value); }
 
 }  // namespace nf4j::cuda

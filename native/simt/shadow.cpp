@@ -7,9 +7,7 @@
 
 namespace nf4j::simt {
 
-Shadow::~Shadow() {
-    std::free(memory_);
-}
+Shadow::~Shadow() { std::free(memory_); }
 
 bool Shadow::begin_block(int64_t bytes, int warps) {
     if (bytes > capacity_) {

@@ -33,17 +33,11 @@ public:
     // All accesses of the warps of `mask` before lie before all of theirs from now on.
     void synchronize(uint32_t mask);
 
-    char *memory() {
-        return memory_;
-    }
-    int64_t bytes() const {
-        return bytes_;
-    }
+    char *memory() { return memory_; }
+    int64_t bytes() const { return bytes_; }
 
     // Null, or what is wrong.
-    const char *read(const Access &access) {
-        return read_before(access) ? nullptr : read_first(access);
-    }
+    const char *read(const Access &access) { return read_before(access) ? nullptr : read_first(access); }
     const char *write(const Access &access);
     // The destination of an asynchronous copy, until land(), may be neither read nor written.
     const char *begin_copy(const Access &access);

@@ -19,13 +19,9 @@ static nf4j_tensor matrix_of(int64_t rows, int64_t cols, int32_t dtype) {
     return x;
 }
 
-static nf4j_tensor matrix(int64_t rows, int64_t cols) {
-    return matrix_of(rows, cols, NF4J_F32);
-}
+static nf4j_tensor matrix(int64_t rows, int64_t cols) { return matrix_of(rows, cols, NF4J_F32); }
 
-static nf4j_tensor integers(int64_t cols) {
-    return matrix_of(1, cols, NF4J_I32);
-}
+static nf4j_tensor integers(int64_t cols) { return matrix_of(1, cols, NF4J_I32); }
 
 static void begin(void) {
     memset(memory, 0, sizeof memory);
@@ -241,7 +237,8 @@ static void test_linear(void) {
     CHECK_OK(nf4j_dense_matmul(stream, &newer.known, &x, &w, NULL, &y));
     newer.unknown = 1 << 24;
     CHECK(nf4j_dense_matmul(stream, &newer.known, &x, &w, NULL, &y) == NF4J_INVALID_ARGUMENT, "an unknown field");
-    CHECK(strstr(nf4j_last_error(), "dense_matmul: options has a field at byte 27 that this library"), "%s", nf4j_last_error());
+    CHECK(strstr(nf4j_last_error(), "dense_matmul: options has a field at byte 27 that this library"), "%s",
+          nf4j_last_error());
     options.transpose_b = 0;
     options.beta = INFINITY;
     CHECK_REFUSED("dense_matmul: options.beta is inf, expected a finite number",

@@ -55,19 +55,19 @@ static void test_without_stream(void) {
 
 /* `call` passes &grown.known: zeros that this library does not know are accepted; anything else is not, nor is a struct
  * that is too small. */
-#define TEST_SIZES(type, call)                                                                              \
-    do {                                                                                                    \
-        grown.known.struct_size = sizeof grown;                                                             \
-        CHECK_OK(call);                                                                                     \
-        grown.unknown = 1;                                                                                  \
-        CHECK((call) == NF4J_INVALID_ARGUMENT, #type " with an unknown field");                             \
-        CHECK(strstr(nf4j_last_error(), "has a field at byte"), "%s", nf4j_last_error());                   \
-        grown.unknown = 0;                                                                                  \
-        grown.known.struct_size = sizeof(type) - 4;                                                         \
-        CHECK((call) == NF4J_INVALID_ARGUMENT, #type " that is too small");                                 \
-        CHECK(strstr(nf4j_last_error(), "struct_size is"), "%s", nf4j_last_error());                        \
-        grown.known.struct_size = 0;                                                                        \
-        CHECK((call) == NF4J_INVALID_ARGUMENT, #type " without a size");                                    \
+#define TEST_SIZES(type, call)                                                            \
+    do {                                                                                  \
+        grown.known.struct_size = sizeof grown;                                           \
+        CHECK_OK(call);                                                                   \
+        grown.unknown = 1;                                                                \
+        CHECK((call) == NF4J_INVALID_ARGUMENT, #type " with an unknown field");           \
+        CHECK(strstr(nf4j_last_error(), "has a field at byte"), "%s", nf4j_last_error()); \
+        grown.unknown = 0;                                                                \
+        grown.known.struct_size = sizeof(type) - 4;                                       \
+        CHECK((call) == NF4J_INVALID_ARGUMENT, #type " that is too small");               \
+        CHECK(strstr(nf4j_last_error(), "struct_size is"), "%s", nf4j_last_error());      \
+        grown.known.struct_size = 0;                                                      \
+        CHECK((call) == NF4J_INVALID_ARGUMENT, #type " without a size");                  \
     } while (0)
 
 static void test_stream_options(nf4j_device *device) {

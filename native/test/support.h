@@ -62,7 +62,7 @@ inline int64_t integer(int64_t low, int64_t high) {
 
 // A device with one stream.
 class Device {
-  public:
+public:
     nf4j_stream *stream = nullptr;
     nf4j_device *device = nullptr;
     std::string name;
@@ -97,23 +97,15 @@ struct Aligned {
     using value_type = T;
     static constexpr std::align_val_t alignment{128};
 
-    T *allocate(size_t count) {
-        return static_cast<T *>(::operator new(count * sizeof(T), alignment));
-    }
-    void deallocate(T *data, size_t) {
-        ::operator delete(data, alignment);
-    }
-    bool operator==(const Aligned &) const {
-        return true;
-    }
-    bool operator!=(const Aligned &) const {
-        return false;
-    }
+    T *allocate(size_t count) { return static_cast<T *>(::operator new(count * sizeof(T), alignment)); }
+    void deallocate(T *data, size_t) { ::operator delete(data, alignment); }
+    bool operator==(const Aligned &) const { return true; }
+    bool operator!=(const Aligned &) const { return false; }
 };
 
 // A matrix with a few elements between its rows and a guard band before and after, which nobody may touch.
 class Matrix {
-  public:
+public:
     Matrix(int64_t rows, int64_t cols, int32_t dtype = NF4J_F32, int64_t gap = 3)
         : rows_(rows),
           cols_(cols),
@@ -156,7 +148,7 @@ class Matrix {
         return true;
     }
 
-  private:
+private:
     static constexpr int64_t band = 64;
     static constexpr float guard = 12288;  // exact in every type
 

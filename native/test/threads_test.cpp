@@ -17,9 +17,7 @@ struct Buffers {
         for (size_t i = 0; i < x.size(); i++) x[i] = static_cast<float>((static_cast<int>(i) * 7 + salt) % 11 - 5);
     }
 
-    nf4j_tensor tensor(std::vector<float> &data, int64_t cols) {
-        return {data.data(), rows, cols, cols, NF4J_F32, 0};
-    }
+    nf4j_tensor tensor(std::vector<float> &data, int64_t cols) { return {data.data(), rows, cols, cols, NF4J_F32, 0}; }
 };
 
 // x + x, then its product with itself; and a wrong call between them.
@@ -31,7 +29,7 @@ bool work(nf4j_stream *stream, Buffers &buffers) {
     if (nf4j_memory_add(stream, &x, &product, &y) != NF4J_INVALID_ARGUMENT) return false;
     char expected[128];
     snprintf(expected, sizeof expected, "memory_add: b is [%d, %d], a is [%d, %d], expected the same shape",
-                  static_cast<int>(rows), static_cast<int>(rows), static_cast<int>(rows), static_cast<int>(width));
+             static_cast<int>(rows), static_cast<int>(rows), static_cast<int>(rows), static_cast<int>(width));
     if (strcmp(nf4j_last_error(), expected) != 0) return false;
     return nf4j_dense_matmul(stream, &options, &y, &y, nullptr, &product) == NF4J_OK;
 }

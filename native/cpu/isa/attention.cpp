@@ -17,7 +17,8 @@ constexpr float minus_infinity = -__builtin_inff();
 
 // c[m, n] += a[m, k] * b[k, n], n a multiple of 2 * lanes, a(i, l) at a[i * ai + l * al]; one chain of FMAs for each element of c.
 template <int rows>
-void multiply_rows(const float *a, int64_t ai, int64_t al, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t n, int64_t k) {
+void multiply_rows(const float *a, int64_t ai, int64_t al, const float *b, int64_t ldb, float *c, int64_t ldc,
+                   int64_t n, int64_t k) {
     for (int64_t j = 0; j < n; j += 2 * lanes) {
         Vec sum[rows][2];
         for (int r = 0; r < rows; r++) {
@@ -39,8 +40,8 @@ void multiply_rows(const float *a, int64_t ai, int64_t al, const float *b, int64
     }
 }
 
-void multiply_add(const float *a, int64_t ai, int64_t al, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t m, int64_t n,
-                  int64_t k) {
+void multiply_add(const float *a, int64_t ai, int64_t al, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t m,
+                  int64_t n, int64_t k) {
     int64_t i = 0;
     for (; i + 4 <= m; i += 4) multiply_rows<4>(a + i * ai, ai, al, b, ldb, c + i * ldc, ldc, n, k);
     for (; i < m; i++) multiply_rows<1>(a + i * ai, ai, al, b, ldb, c + i * ldc, ldc, n, k);
@@ -66,10 +67,13 @@ struct Shape {
 // What a task takes at most fits a thread's scratch memory: 3 matrices of rows (queries, gradients, sums) and 5 of keys, 2 of
 // scores, 2 vectors, each rounded up to 16 floats.
 int32_t check_scratch(const char *operation, const Shape &shape) {
-    const int64_t floats = (3 * shape.rows + 5 * key_block) * shape.width + 2 * shape.rows * key_block + 2 * shape.rows + 12 * 16;
+    const int64_t floats =
+        (3 * shape.rows + 5 * key_block) * shape.width + 2 * shape.rows * key_block + 2 * shape.rows + 12 * 16;
     if (floats * int64_t{sizeof(float)} <= ThreadPool::scratch_bytes) return NF4J_OK;
-    return fail(NF4J_UNSUPPORTED, "%s: %lld heads for each key-value head and head_dim %d need more than a thread's %lld bytes", operation,
-                static_cast<long long>(shape.group), shape.options->head_dim, static_cast<long long>(ThreadPool::scratch_bytes));
+    return fail(NF4J_UNSUPPORTED,
+                "%s: %lld heads for each key-value head and head_dim %d need more than a thread's %lld bytes",
+                operation, static_cast<long long>(shape.group), shape.options->head_dim,
+                static_cast<long long>(ThreadPool::scratch_bytes));
 }
 
 struct Sequence {
@@ -99,7 +103,8 @@ int64_t count_blocks(const nf4j_attention_options *o, int64_t size, const Length
 }
 
 template <class Length>
-int64_t find_block(const nf4j_attention_options *o, int64_t size, const Length &length, int64_t number, int64_t *within) {
+int64_t find_block(const nf4j_attention_options *o, int64_t size, const Length &length, int64_t number,
+                   int64_t *within) {
     int64_t s = 0;
     for (;; s++) {
         const int64_t blocks = (length(Sequence(o, s)) + size - 1) / size;
@@ -115,7 +120,8 @@ int64_t keys_of(const Sequence &s) { return s.keys; }
 
 // Query rows of a block, one after the other: for each position the heads of the group. out[row, width] = scale * x, padded with 0.
 template <typename T>
-void read_queries(const nf4j_tensor *x, const Shape &shape, int64_t kv_head, int64_t token, int64_t positions, float scale, float *out) {
+void read_queries(const nf4j_tensor *x, const Shape &shape, int64_t kv_head, int64_t token, int64_t positions,
+                  float scale, float *out) {
     const int64_t d = shape.options->head_dim;
     for (int64_t row = 0; row < positions * shape.group; row++) {
         const T *in = at<T>(x, token + row / shape.group, (kv_head * shape.group + row % shape.group) * d);
@@ -190,7 +196,8 @@ void forward(nf4j_stream *stream, const Shape &shape, const nf4j_tensor *q, cons
         const int64_t rows = positions * shape.group;
 
         Scratch scratch(pool.scratch(thread));
-        float *queries = scratch.take(rows * width), *sums = scratch.take(rows * width), *scores = scratch.take(rows * key_block);
+        float *queries = scratch.take(rows * width), *sums = scratch.take(rows * width),
+              *scores = scratch.take(rows * key_block);
         float *keys = scratch.take(key_block * width), *keys_t = scratch.take(key_block * width);
         float *largest = scratch.take(rows), *total = scratch.take(rows);
         read_queries<T>(q, shape, kv_head, s.q + first, positions, o->scale, queries);
@@ -260,7 +267,8 @@ struct Backward {
         const int64_t d = shape.options->head_dim;
         for (int64_t row = 0; row < rows; row++) {
             const int64_t column = (kv_head * shape.group + row % shape.group) * d;
-            const T *a = at<T>(dout, token + row / shape.group, column), *b = at<T>(out, token + row / shape.group, column);
+            const T *a = at<T>(dout, token + row / shape.group, column),
+                    *b = at<T>(out, token + row / shape.group, column);
             Vec sum = zero();
             for_vectors(d, [&](int64_t j, int64_t n) { sum = fma(load(a + j, n), load(b + j, n), sum); });
             dots[row] = reduce_add(sum);
@@ -269,8 +277,8 @@ struct Backward {
 
     // From scores and dp = dout * v^T, both [rows, key_block]: p = exp(score - lse) in `scores`, p * (dp - dot) in `dp`; 0 where a row
     // does not see a key.
-    void probabilities(const Sequence &s, int64_t kv_head, int64_t first, int64_t rows, int64_t key, const float *dots, float *scores,
-                       float *dp) const {
+    void probabilities(const Sequence &s, int64_t kv_head, int64_t first, int64_t rows, int64_t key, const float *dots,
+                       float *scores, float *dp) const {
         for (int64_t row = 0; row < rows; row++) {
             const int64_t position = first + row / shape.group;
             const Vec shift = broadcast(*at<float>(lse, s.q + position, kv_head * shape.group + row % shape.group));
@@ -301,8 +309,10 @@ struct Backward {
             const int64_t rows = positions * shape.group;
 
             Scratch scratch(pool.scratch(thread));
-            float *queries = scratch.take(rows * width), *gradients = scratch.take(rows * width), *sums = scratch.take(rows * width);
-            float *scores = scratch.take(rows * key_block), *dp = scratch.take(rows * key_block), *dots = scratch.take(rows);
+            float *queries = scratch.take(rows * width), *gradients = scratch.take(rows * width),
+                  *sums = scratch.take(rows * width);
+            float *scores = scratch.take(rows * key_block), *dp = scratch.take(rows * key_block),
+                  *dots = scratch.take(rows);
             float *keys = scratch.take(key_block * width), *values = scratch.take(key_block * width);
             float *transposed = scratch.take(key_block * width);
             read_queries<T>(q, shape, kv_head, s.q + first, positions, o->scale, queries);
@@ -326,7 +336,9 @@ struct Backward {
             }
             for (int64_t row = 0; row < rows; row++) {
                 T *to = at<T>(dq, s.q + first + row / shape.group, (kv_head * shape.group + row % shape.group) * d);
-                for_vectors(d, [&](int64_t j, int64_t n) { store(to + j, load(sums + row * width + j) * broadcast(o->scale), n); });
+                for_vectors(d, [&](int64_t j, int64_t n) {
+                    store(to + j, load(sums + row * width + j) * broadcast(o->scale), n);
+                });
             }
         });
     }
@@ -383,17 +395,18 @@ struct Backward {
 
 }  // namespace
 
-int32_t attention_forward(nf4j_stream *stream, const nf4j_attention_options *options, const nf4j_tensor *q, const nf4j_tensor *k,
-                          const nf4j_tensor *v, const nf4j_tensor *lse, const nf4j_tensor *out) {
+int32_t attention_forward(nf4j_stream *stream, const nf4j_attention_options *options, const nf4j_tensor *q,
+                          const nf4j_tensor *k, const nf4j_tensor *v, const nf4j_tensor *lse, const nf4j_tensor *out) {
     const Shape shape(options);
     if (const int32_t status = check_scratch("attention_forward", shape)) return status;
     with_type(q->dtype, [&](auto *type) { forward<Pointee<decltype(type)>>(stream, shape, q, k, v, lse, out); });
     return NF4J_OK;
 }
 
-int32_t attention_backward(nf4j_stream *stream, const nf4j_attention_options *options, const nf4j_tensor *q, const nf4j_tensor *k,
-                           const nf4j_tensor *v, const nf4j_tensor *lse, const nf4j_tensor *out, const nf4j_tensor *dout,
-                           const nf4j_tensor *dq, const nf4j_tensor *dk, const nf4j_tensor *dv) {
+int32_t attention_backward(nf4j_stream *stream, const nf4j_attention_options *options, const nf4j_tensor *q,
+                           const nf4j_tensor *k, const nf4j_tensor *v, const nf4j_tensor *lse, const nf4j_tensor *out,
+                           const nf4j_tensor *dout, const nf4j_tensor *dq, const nf4j_tensor *dk,
+                           const nf4j_tensor *dv) {
     const Shape shape(options);
     if (const int32_t status = check_scratch("attention_backward", shape)) return status;
     with_type(q->dtype, [&](auto *type) {

@@ -18,7 +18,8 @@ int32_t embedding_forward(nf4j_stream *stream, const nf4j_tensor *ids, const nf4
     return NF4J_OK;
 }
 
-int32_t embedding_backward(nf4j_stream *stream, const nf4j_tensor *ids, const nf4j_tensor *dy, const nf4j_tensor *dtable) {
+int32_t embedding_backward(nf4j_stream *stream, const nf4j_tensor *ids, const nf4j_tensor *dy,
+                           const nf4j_tensor *dtable) {
     const int32_t *id = at<int32_t>(ids, 0);
     const int64_t columns = dy->cols;
     with_type(dy->dtype, [&](auto *type) {

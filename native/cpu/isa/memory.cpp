@@ -31,7 +31,8 @@ int32_t memory_copy(nf4j_stream *stream, const nf4j_tensor *src, const nf4j_tens
     const int64_t size = size_of(src->dtype);
     for_pieces(stream, src->rows, src->cols, [&](int64_t row, int64_t column, int64_t count) {
         std::memcpy(static_cast<char *>(dst->data) + (row * dst->ld + column) * size,
-                    static_cast<const char *>(src->data) + (row * src->ld + column) * size, static_cast<size_t>(count * size));
+                    static_cast<const char *>(src->data) + (row * src->ld + column) * size,
+                    static_cast<size_t>(count * size));
     });
     return NF4J_OK;
 }

@@ -20,8 +20,8 @@ float sum_columns(int64_t columns, const Term &term) {
 
 }  // namespace
 
-int32_t norm_forward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tensor *weight, float eps, const nf4j_tensor *rstd,
-                     const nf4j_tensor *y) {
+int32_t norm_forward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tensor *weight, float eps,
+                     const nf4j_tensor *rstd, const nf4j_tensor *y) {
     const int64_t columns = x->cols;
     with_type(x->dtype, [&](auto *type) {
         with_type(weight->dtype, [&](auto *weight_type) {
@@ -46,7 +46,8 @@ int32_t norm_forward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tenso
 }
 
 int32_t norm_backward(nf4j_stream *stream, const nf4j_tensor *dy, const nf4j_tensor *x, const nf4j_tensor *weight,
-                      const nf4j_tensor *rstd, int32_t accumulate_dx, const nf4j_tensor *dweight, const nf4j_tensor *dx) {
+                      const nf4j_tensor *rstd, int32_t accumulate_dx, const nf4j_tensor *dweight,
+                      const nf4j_tensor *dx) {
     const int64_t columns = x->cols;
     const float *r = at<float>(rstd, 0);
     with_type(x->dtype, [&](auto *type) {
@@ -63,7 +64,8 @@ int32_t norm_backward(nf4j_stream *stream, const nf4j_tensor *dy, const nf4j_ten
                     for (int64_t row = 0; row < x->rows; row++) {
                         const T *g = at<T>(dy, row, begin), *in = at<T>(x, row, begin);
                         for_vectors(count, [&](int64_t j, int64_t n) {
-                            store(sum + j, fma(load(g + j, n), load(in + j, n) * broadcast(r[row]), load(sum + j, n)), n);
+                            store(sum + j, fma(load(g + j, n), load(in + j, n) * broadcast(r[row]), load(sum + j, n)),
+                                  n);
                         });
                     }
                 });

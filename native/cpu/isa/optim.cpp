@@ -7,7 +7,7 @@ namespace nf4j::cpu::NF4J_ISA_NAME {
 
 namespace {
 
-constexpr int64_t chunk = 16384;       // elements to a task; a multiple of state_block
+constexpr int64_t chunk = 16384;      // elements to a task; a multiple of state_block
 constexpr int64_t state_block = 256;  // elements that share a scale of 8-bit state
 
 int64_t chunks_of(const nf4j_adamw_parameter &p) { return (p.n + chunk - 1) / chunk; }
@@ -48,8 +48,8 @@ void update(const Step &step, float *param, const float *grad, float *m, float *
 }
 
 // One block of 8-bit state: decoded, updated, encoded with the largest magnitude as its new scale.
-void update_block(const Step &step, float *param, const float *grad, uint8_t *m, uint8_t *v, float *m_scale, float *v_scale,
-                  int64_t n) {
+void update_block(const Step &step, float *param, const float *grad, uint8_t *m, uint8_t *v, float *m_scale,
+                  float *v_scale, int64_t n) {
     float new_m[state_block], new_v[state_block];
     float largest_m = 0, largest_v = 0;
     for (int64_t j = 0; j < n; j++) {
@@ -59,7 +59,8 @@ void update_block(const Step &step, float *param, const float *grad, uint8_t *m,
         const float magnitude = __builtin_fabsf(new_m[j]);
         if (magnitude > largest_m) largest_m = magnitude;
         if (new_v[j] > largest_v) largest_v = new_v[j];
-        param[j] = param[j] * step.decay - step.rate * (new_m[j] / (__builtin_sqrtf(new_v[j]) / step.correction + step.eps));
+        param[j] =
+            param[j] * step.decay - step.rate * (new_m[j] / (__builtin_sqrtf(new_v[j]) / step.correction + step.eps));
     }
     for (int64_t j = 0; j < n; j++) {
         m[j] = dynamic_encode(dynamic_map_signed, largest_m > 0 ? new_m[j] / largest_m : 0);
@@ -77,13 +78,15 @@ int32_t optim_global_norm(nf4j_stream *stream, const nf4j_adamw_parameter *param
     for (int64_t i = 0; i < count; i++) total += chunks_of(parameters[i]);
     const int64_t needed = total * int64_t{sizeof(double)};
     if (needed > stream->workspace_bytes) {
-        return fail(NF4J_OUT_OF_MEMORY, "optim_global_norm: these gradients need a workspace of %lld bytes, the stream has %lld",
+        return fail(NF4J_OUT_OF_MEMORY,
+                    "optim_global_norm: these gradients need a workspace of %lld bytes, the stream has %lld",
                     static_cast<long long>(needed), static_cast<long long>(stream->workspace_bytes));
     }
     double *squares = reinterpret_cast<double *>(stream->workspace);
     for_chunks(stream, parameters, count, [&](const nf4j_adamw_parameter &p, int64_t first, int64_t n, int64_t number) {
         double sum = 0;
-        for (int64_t j = first; j < first + n; j++) sum += static_cast<double>(p.grad[j]) * static_cast<double>(p.grad[j]);
+        for (int64_t j = first; j < first + n; j++)
+            sum += static_cast<double>(p.grad[j]) * static_cast<double>(p.grad[j]);
         squares[number] = sum;
     });
     double sum = 0;
@@ -95,8 +98,8 @@ int32_t optim_global_norm(nf4j_stream *stream, const nf4j_adamw_parameter *param
     return NF4J_OK;
 }
 
-int32_t optim_adamw(nf4j_stream *stream, const nf4j_adamw_options *options, const nf4j_adamw_parameter *parameters, int64_t count,
-                    const float *grad_scale) {
+int32_t optim_adamw(nf4j_stream *stream, const nf4j_adamw_options *options, const nf4j_adamw_parameter *parameters,
+                    int64_t count, const float *grad_scale) {
     const double rate = static_cast<double>(options->learning_rate), t = static_cast<double>(options->step);
     const double correction1 = 1 - __builtin_pow(static_cast<double>(options->beta1), t);
     const double correction2 = 1 - __builtin_pow(static_cast<double>(options->beta2), t);
@@ -109,14 +112,16 @@ int32_t optim_adamw(nf4j_stream *stream, const nf4j_adamw_options *options, cons
                        grad_scale ? *grad_scale : 1.0f};
     for_chunks(stream, parameters, count, [&](const nf4j_adamw_parameter &p, int64_t first, int64_t n, int64_t) {
         if (!p.absmax) {
-            update(step, p.param + first, p.grad + first, static_cast<float *>(p.m) + first, static_cast<float *>(p.v) + first, n);
+            update(step, p.param + first, p.grad + first, static_cast<float *>(p.m) + first,
+                   static_cast<float *>(p.v) + first, n);
             return;
         }
         const int64_t blocks = (p.n + state_block - 1) / state_block;
         for (int64_t j = first; j < first + n; j += state_block) {
             float *scale = p.absmax + j / state_block;
-            update_block(step, p.param + j, p.grad + j, static_cast<uint8_t *>(p.m) + j, static_cast<uint8_t *>(p.v) + j, scale,
-                         scale + blocks, p.n - j < state_block ? p.n - j : state_block);
+            update_block(step, p.param + j, p.grad + j, static_cast<uint8_t *>(p.m) + j,
+                         static_cast<uint8_t *>(p.v) + j, scale, scale + blocks,
+                         p.n - j < state_block ? p.n - j : state_block);
         }
     });
     return NF4J_OK;

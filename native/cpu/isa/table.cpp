@@ -25,18 +25,22 @@ int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, in
         case NF4J_OP_LORA_BACKWARD:
         case NF4J_OP_DENSE_MATMUL:
         case NF4J_OP_LOSS:
-            std::snprintf(text, size,
-                          "cpu %s: blocked product, tile %d x %d, words of %s, panels of the weight decoded into cache once for all rows, "
-                          "%d threads over tiles of %lld x %lld, sum over %lld in order",
-                          isa, tile_rows, tile_columns, dtype == NF4J_BF16 ? "BF16" : "F32", threads, static_cast<long long>(m),
-                          static_cast<long long>(n), static_cast<long long>(k));
+            std::snprintf(
+                text, size,
+                "cpu %s: blocked product, tile %d x %d, words of %s, panels of the weight decoded into cache once for all rows, "
+                "%d threads over tiles of %lld x %lld, sum over %lld in order",
+                isa, tile_rows, tile_columns, dtype == NF4J_BF16 ? "BF16" : "F32", threads, static_cast<long long>(m),
+                static_cast<long long>(n), static_cast<long long>(k));
             break;
         case NF4J_OP_ATTENTION:
-            std::snprintf(text, size, "cpu %s: online softmax over blocks of 64 keys, arithmetic in F32, %d threads over blocks of queries",
-                          isa, threads);
+            std::snprintf(
+                text, size,
+                "cpu %s: online softmax over blocks of 64 keys, arithmetic in F32, %d threads over blocks of queries",
+                isa, threads);
             break;
         default:
-            std::snprintf(text, size, "cpu %s: vectors of %d F32 lanes, %d threads over rows", isa, static_cast<int>(lanes), threads);
+            std::snprintf(text, size, "cpu %s: vectors of %d F32 lanes, %d threads over rows", isa,
+                          static_cast<int>(lanes), threads);
     }
     return NF4J_OK;
 }

@@ -159,7 +159,8 @@ void build_backward(const Attention &c, Problem &p, Random &random) {
 
 std::string describe(const Attention &c) {
     std::string what = text("heads%d-kv%d-d%d-m", c.heads, c.kv_heads, c.head_dim);
-    for (size_t s = 0; s < c.queries.size() && s < 8; s++) what += text(s ? "+%d" : "%d", static_cast<int>(c.queries[s]));
+    for (size_t s = 0; s < c.queries.size() && s < 8; s++)
+        what += text(s ? "+%d" : "%d", static_cast<int>(c.queries[s]));
     if (c.queries.size() > 8) what += text("...%zu", c.queries.size());
     for (size_t s = 0; s < c.cached.size(); s++) what += text(s ? "+%d" : "-cached%d", static_cast<int>(c.cached[s]));
     if (c.window > 0) what += text("-window%d", c.window);

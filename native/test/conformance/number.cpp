@@ -15,12 +15,9 @@ struct Format {
 
 Format format_of(int32_t dtype) {
     switch (dtype) {
-        case NF4J_F16:
-            return {11, -24, 65504};
-        case NF4J_BF16:
-            return {8, -133, 0x1.fep127};
-        default:
-            return {24, -149, 0x1.fffffep127};
+        case NF4J_F16: return {11, -24, 65504};
+        case NF4J_BF16: return {8, -133, 0x1.fep127};
+        default: return {24, -149, 0x1.fffffep127};
     }
 }
 
@@ -69,18 +66,12 @@ int64_t size_of(int32_t dtype) { return (dtype & 0xff) / 8; }
 
 const char *name_of(int32_t dtype) {
     switch (dtype) {
-        case NF4J_F32:
-            return "f32";
-        case NF4J_F16:
-            return "f16";
-        case NF4J_BF16:
-            return "bf16";
-        case NF4J_I32:
-            return "i32";
-        case NF4J_I64:
-            return "i64";
-        default:
-            return "u8";
+        case NF4J_F32: return "f32";
+        case NF4J_F16: return "f16";
+        case NF4J_BF16: return "bf16";
+        case NF4J_I32: return "i32";
+        case NF4J_I64: return "i64";
+        default: return "u8";
     }
 }
 
@@ -102,41 +93,31 @@ double rounded(int32_t dtype, double value) {
 
 void encode(int32_t dtype, double value, char *to) {
     switch (dtype) {
-        case NF4J_F32:
-            return put(to, static_cast<float>(value));
-        case NF4J_F16:
-            return put(to, half_bits(value));
+        case NF4J_F32: return put(to, static_cast<float>(value));
+        case NF4J_F16: return put(to, half_bits(value));
         case NF4J_BF16: {
             char bytes[4];
             put(bytes, static_cast<float>(value));
             return put(to, static_cast<uint16_t>(get<uint32_t>(bytes) >> 16));
         }
-        case NF4J_I32:
-            return put(to, static_cast<int32_t>(value));
-        case NF4J_I64:
-            return put(to, static_cast<int64_t>(value));
-        default:
-            return put(to, static_cast<uint8_t>(value));
+        case NF4J_I32: return put(to, static_cast<int32_t>(value));
+        case NF4J_I64: return put(to, static_cast<int64_t>(value));
+        default: return put(to, static_cast<uint8_t>(value));
     }
 }
 
 double decode(int32_t dtype, const char *from) {
     switch (dtype) {
-        case NF4J_F32:
-            return static_cast<double>(get<float>(from));
-        case NF4J_F16:
-            return half_value(get<uint16_t>(from));
+        case NF4J_F32: return static_cast<double>(get<float>(from));
+        case NF4J_F16: return half_value(get<uint16_t>(from));
         case NF4J_BF16: {
             char bytes[4];
             put(bytes, static_cast<uint32_t>(get<uint16_t>(from)) << 16);
             return static_cast<double>(get<float>(bytes));
         }
-        case NF4J_I32:
-            return get<int32_t>(from);
-        case NF4J_I64:
-            return static_cast<double>(get<int64_t>(from));
-        default:
-            return get<uint8_t>(from);
+        case NF4J_I32: return get<int32_t>(from);
+        case NF4J_I64: return static_cast<double>(get<int64_t>(from));
+        default: return get<uint8_t>(from);
     }
 }
 

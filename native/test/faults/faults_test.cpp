@@ -32,7 +32,8 @@ void every_fault(const char *what, const std::function<int32_t()> &attempt) {
             check(n > 1, what, n, "nothing is allocated, so nothing is tested");
             return;
         }
-        check(status == NF4J_OUT_OF_MEMORY, what, n, status == NF4J_OK ? "the failure went unnoticed" : nf4j_last_error());
+        check(status == NF4J_OUT_OF_MEMORY, what, n,
+              status == NF4J_OK ? "the failure went unnoticed" : nf4j_last_error());
         check(std::strlen(nf4j_last_error()) > 10, what, n, "no sentence says so");
         check(attempt() == NF4J_OK, what, n, "it does not work afterwards");
     }
@@ -56,8 +57,9 @@ void operations_allocate_nothing(int32_t backend) {
     const auto matrix = [](std::vector<float> &data, int64_t rows, int64_t cols) {
         return nf4j_tensor{data.data(), rows, cols, cols, NF4J_F32, 0};
     };
-    const nf4j_tensor tw = matrix(w, 64, 96), tx = matrix(x, 9, 96), ty = matrix(y, 9, 64), ta = matrix(a, 4, 96), tb = matrix(b, 64, 4),
-                      tu = matrix(u, 9, 4), tda = matrix(da, 4, 96), tdb = matrix(db, 64, 4), tdx = matrix(dx, 9, 96);
+    const nf4j_tensor tw = matrix(w, 64, 96), tx = matrix(x, 9, 96), ty = matrix(y, 9, 64), ta = matrix(a, 4, 96),
+                      tb = matrix(b, 64, 4), tu = matrix(u, 9, 4), tda = matrix(da, 4, 96), tdb = matrix(db, 64, 4),
+                      tdx = matrix(dx, 9, 96);
     nf4j_nf4_weight weight = {sizeof weight, 1, 64, 96, 64, nullptr, 0};
     nf4j_nf4_weight_bytes(device, 64, 96, 64, 1, &weight.bytes);
     nf4j_memory_alloc(device, weight.bytes, &weight.data);
@@ -66,7 +68,8 @@ void operations_allocate_nothing(int32_t backend) {
     nf4j_fault_at(1);
     check(nf4j_nf4_quantize(stream, &tw, &weight) == NF4J_OK, "nf4_quantize", 0, nf4j_last_error());
     check(nf4j_lora_forward(stream, &tx, &base, &lora, &tu, &ty) == NF4J_OK, "lora_forward", 0, nf4j_last_error());
-    check(nf4j_lora_backward(stream, &tx, &ty, &tu, &base, &lora, 0, &tda, &tdb, &tdx) == NF4J_OK, "lora_backward", 0, nf4j_last_error());
+    check(nf4j_lora_backward(stream, &tx, &ty, &tu, &base, &lora, 0, &tda, &tdb, &tdx) == NF4J_OK, "lora_backward", 0,
+          nf4j_last_error());
     check(nf4j_fault_calls() == 0, "operations", nf4j_fault_calls(), "an operation allocates");
     nf4j_fault_at(0);
     nf4j_memory_free(device, weight.data);

@@ -23,9 +23,7 @@ enum { slots = 1 << 16 };
 static void *_Atomic pieces[slots];
 static _Atomic int64_t live;
 
-static size_t slot_of(const void *memory) {
-    return (size_t)((uintptr_t)memory >> 4) * 0x9e3779b97f4a7c15u >> 48;
-}
+static size_t slot_of(const void *memory) { return (size_t)((uintptr_t)memory >> 4) * 0x9e3779b97f4a7c15u >> 48; }
 
 static void remember(void *memory) {
     for (size_t i = slot_of(memory);; i = (i + 1) % slots) {
@@ -54,22 +52,16 @@ static int from_nf4j(const void *caller) {
 }
 
 /* Whether this call of libnf4j's is the one that fails. */
-static int fails(void) {
-    return ++calls == fail_at;
-}
+static int fails(void) { return ++calls == fail_at; }
 
 void nf4j_fault_at(int64_t n) {
     calls = 0;
     fail_at = n;
 }
 
-int64_t nf4j_fault_calls(void) {
-    return calls;
-}
+int64_t nf4j_fault_calls(void) { return calls; }
 
-int64_t nf4j_fault_live(void) {
-    return live;
-}
+int64_t nf4j_fault_live(void) { return live; }
 
 #define CALLER __builtin_return_address(0)
 

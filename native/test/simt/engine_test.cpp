@@ -14,9 +14,7 @@ using nf4j::test::check;
 
 namespace {
 
-void run(int32_t status, const char *what) {
-    check(status == NF4J_OK, "%s: %s", what, test::last_report.c_str());
-}
+void run(int32_t status, const char *what) { check(status == NF4J_OK, "%s: %s", what, test::last_report.c_str()); }
 
 // ---- fragments, as sections "Matrix Fragments for mma.m16n8k16", "ldmatrix" of the PTX manual write them
 
@@ -37,9 +35,7 @@ Coordinates c_fragment(int lane, int i) {  // i-th of 4
     return {(lane >> 2) + (i >= 2 ? 8 : 0), lane % 4 * 2 + (i & 1)};
 }
 
-uint32_t pair_of(float low, float high) {
-    return to_bf16(low).bits | uint32_t{to_bf16(high).bits} << 16;
-}
+uint32_t pair_of(float low, float high) { return to_bf16(low).bits | uint32_t{to_bf16(high).bits} << 16; }
 
 // One warp: each lane's registers come from and go to memory.
 __global__ void mma_kernel(const uint32_t *a, const uint32_t *b, float *d) {
@@ -225,9 +221,7 @@ __global__ void divergent_kernel(float *out) {
     }
 }
 
-__global__ void misaligned_kernel(float *out) {
-    store_global(out + 1, Vector<float, 4>{{1, 2, 3, 4}});
-}
+__global__ void misaligned_kernel(float *out) { store_global(out + 1, Vector<float, 4>{{1, 2, 3, 4}}); }
 
 // What a read is that comes too early, before the write that it should wait for.
 constexpr const char *unwritten = "nobody has written";

@@ -16,9 +16,7 @@ struct Shape {
 };
 
 // The gap behind rows that makes the next one begin at a multiple of 8 elements.
-Matrix aligned(int64_t rows, int64_t cols) {
-    return Matrix(rows, cols, NF4J_BF16, (8 - cols % 8) % 8 + 8);
-}
+Matrix aligned(int64_t rows, int64_t cols) { return Matrix(rows, cols, NF4J_BF16, (8 - cols % 8) % 8 + 8); }
 
 enum class Kind { dense, dense_transposed, nf4, nf4_backward };
 constexpr const char *names[] = {"dense, b as weights are", "dense", "nf4_matmul", "nf4_matmul_backward"};

@@ -30,8 +30,6 @@ inline void connect() {
 // Lock-step, then adversarial ones.
 constexpr const char *schedules[] = {"0", "1", "2", "3"};
 
-inline void set_schedule(const char *schedule) {
-    setenv("NF4J_SIMT_SCHEDULE", schedule, 1);
-}
+inline void set_schedule(const char *schedule) { setenv("NF4J_SIMT_SCHEDULE", schedule, 1); }
 
 }  // namespace nf4j::test

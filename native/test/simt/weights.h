@@ -72,9 +72,7 @@ public:
         : Weight(device, state.c.rows, state.c.cols, state.c.block_size, state.c.absmax8 != nullptr) {
         must(nf4j_nf4_import(device.stream, &state.c, &c), "nf4_import");
     }
-    ~Weight() {
-        nf4j_memory_free(device_.device, c.data);
-    }
+    ~Weight() { nf4j_memory_free(device_.device, c.data); }
     Weight(const Weight &) = delete;
     Weight &operator=(const Weight &) = delete;
 

@@ -22,20 +22,14 @@ struct Shape {
 // Launches are counted while one lives; preparations are not.
 class Counted {
 public:
-    Counted() {
-        setenv("NF4J_SIMT_COUNT", "1", 1);
-    }
-    ~Counted() {
-        unsetenv("NF4J_SIMT_COUNT");
-    }
+    Counted() { setenv("NF4J_SIMT_COUNT", "1", 1); }
+    ~Counted() { unsetenv("NF4J_SIMT_COUNT"); }
     Counted(const Counted &) = delete;
     Counted &operator=(const Counted &) = delete;
 };
 
 // With rows that are 16-byte aligned, as a model's are.
-Matrix matrix(int64_t rows, int64_t cols, int32_t dtype) {
-    return Matrix(rows, cols, dtype, (8 - cols % 8) % 8);
-}
+Matrix matrix(int64_t rows, int64_t cols, int32_t dtype) { return Matrix(rows, cols, dtype, (8 - cols % 8) % 8); }
 
 Matrix random(int64_t rows, int64_t cols, int32_t dtype) {
     Matrix x = matrix(rows, cols, dtype);
@@ -61,13 +55,9 @@ Results nf4(const Device &device, const Shape &s, bool forward) {
     return y;
 }
 
-Results nf4_matmul(const Device &device, const Shape &s) {
-    return nf4(device, s, true);
-}
+Results nf4_matmul(const Device &device, const Shape &s) { return nf4(device, s, true); }
 
-Results nf4_matmul_backward(const Device &device, const Shape &s) {
-    return nf4(device, s, false);
-}
+Results nf4_matmul_backward(const Device &device, const Shape &s) { return nf4(device, s, false); }
 
 Results dense_matmul(const Device &device, const Shape &s) {
     Matrix x = random(s.m, s.k, s.dtype), w = random(s.n, s.k, s.dtype);
@@ -117,13 +107,9 @@ Results lora(const Device &device, const Shape &s, bool forward) {
     return out;
 }
 
-Results lora_forward(const Device &device, const Shape &s) {
-    return lora(device, s, true);
-}
+Results lora_forward(const Device &device, const Shape &s) { return lora(device, s, true); }
 
-Results lora_backward(const Device &device, const Shape &s) {
-    return lora(device, s, false);
-}
+Results lora_backward(const Device &device, const Shape &s) { return lora(device, s, false); }
 
 Results norm_forward(const Device &device, const Shape &s) {
     Matrix x = random(s.m, s.n, s.dtype), weight = random(1, s.n, s.dtype);
@@ -168,13 +154,9 @@ Results attention(const Device &device, const Shape &s, bool backward) {
     return out;
 }
 
-Results attention_forward(const Device &device, const Shape &s) {
-    return attention(device, s, false);
-}
+Results attention_forward(const Device &device, const Shape &s) { return attention(device, s, false); }
 
-Results attention_backward(const Device &device, const Shape &s) {
-    return attention(device, s, true);
-}
+Results attention_backward(const Device &device, const Shape &s) { return attention(device, s, true); }
 
 constexpr struct Operation {
     const char *name;
@@ -192,7 +174,8 @@ constexpr struct Operation {
 };
 
 int usage() {
-    std::fputs("usage: make simt-run OP=... M=... N=... K=... [DTYPE=bf16|f32] [SCHEDULE=number], where OP is one of\n", stderr);
+    std::fputs("usage: make simt-run OP=... M=... N=... K=... [DTYPE=bf16|f32] [SCHEDULE=number], where OP is one of\n",
+               stderr);
     for (const Operation &operation : operations) std::fprintf(stderr, "  %s\n", operation.name);
     return 2;
 }
@@ -217,7 +200,8 @@ int main(int count, char **arguments) {
     const Operation *operation = nullptr;
     for (const Operation &o : operations) operation = std::strcmp(o.name, arguments[1]) == 0 ? &o : operation;
     const bool f32 = std::strcmp(arguments[5], "f32") == 0;
-    const Shape s = {std::atoll(arguments[2]), std::atoll(arguments[3]), std::atoll(arguments[4]), f32 ? NF4J_F32 : NF4J_BF16};
+    const Shape s = {std::atoll(arguments[2]), std::atoll(arguments[3]), std::atoll(arguments[4]),
+                     f32 ? NF4J_F32 : NF4J_BF16};
     if (!operation || s.m < 1 || s.n < 1 || s.k < 1 || (!f32 && std::strcmp(arguments[5], "bf16") != 0)) return usage();
 
     const Device simt(NF4J_BACKEND_SIMT, NF4J_ISA_AUTO, 0), reference(NF4J_BACKEND_REFERENCE, NF4J_ISA_AUTO, 0);
@@ -237,7 +221,8 @@ int main(int count, char **arguments) {
     for (size_t i = 0; i < expected.size(); i++) {
         const double d = distance(actual[i], expected[i]);
         right = right && d <= allowed;
-        std::printf("result %zu: %.1e of its norm away from the reference%s\n", i + 1, d, d <= allowed ? "" : ": WRONG");
+        std::printf("result %zu: %.1e of its norm away from the reference%s\n", i + 1, d,
+                    d <= allowed ? "" : ": WRONG");
     }
     return !right;
 }

@@ -11,5 +11,5 @@ package io.github.nf4j;
 /// @param freeMemory     bytes that were free when asked
 /// @param name           the name of the processor
 public record DeviceInfo(Backend backend, int ordinal, int threads, Isa isa, boolean hostAccessible, long totalMemory,
-                         long freeMemory, String name) {
+        long freeMemory, String name) {
 }

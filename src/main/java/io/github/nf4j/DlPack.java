@@ -14,7 +14,7 @@ import java.util.Objects;
 /// memory open until then; an imported one is deleted when this object is closed. Host memory only (`kDLCPU`).
 public final class DlPack implements AutoCloseable {
     private final Tensor tensor;
-    private final Arena arena;  // closed, it keeps the tensor from being used
+    private final Arena arena; // closed, it keeps the tensor from being used
     private final Handle handle;
 
     private DlPack(Tensor tensor, Arena arena, MemorySegment managed) {

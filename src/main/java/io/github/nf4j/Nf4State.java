@@ -20,8 +20,8 @@ import java.util.Objects;
 /// @param nestedMap    F32 [256] with double quantization, else null
 /// @param nestedOffset 0 without double quantization
 public record Nf4State(long rows, long cols, int blockSize, MemorySegment codes, MemorySegment absmax,
-                       MemorySegment absmax8, MemorySegment quantMap, MemorySegment nestedAbsmax,
-                       MemorySegment nestedMap, float nestedOffset) {
+        MemorySegment absmax8, MemorySegment quantMap, MemorySegment nestedAbsmax,
+        MemorySegment nestedMap, float nestedOffset) {
     private static final int NESTED_BLOCK = 256;
 
     public Nf4State {

@@ -10,7 +10,7 @@ import java.util.Objects;
 /// A tensor is an immutable view of memory. One made by [#allocate] owns its memory, and [#close] frees it; every other
 /// one is a view of memory whose owner is somebody else, and `close` does nothing.
 public final class Tensor implements AutoCloseable {
-    private final Memory memory;  // null if the memory is the caller's
+    private final Memory memory; // null if the memory is the caller's
     private final boolean owner;
     private final MemorySegment segment;
     private final DType dtype;

@@ -40,7 +40,7 @@ class ArchitectureTest {
         Pattern imported = Pattern.compile("(?m)^import (?:static )?io\\.github\\.nf4j\\.(?:([a-z]\\w*)\\.)?[A-Z]");
         forEach(MAIN, "java", (file, text) -> {
             Path folder = MAIN.relativize(file.getParent());
-            for (Matcher match = imported.matcher(text); match.find(); ) {
+            for (Matcher match = imported.matcher(text); match.find();) {
                 found.add(new Edge(name(folder.toString()), name(match.group(1) == null ? "" : match.group(1))));
             }
         });
@@ -56,7 +56,7 @@ class ArchitectureTest {
             if (folder.startsWith("test")) {
                 return;
             }
-            for (Matcher match = included.matcher(text); match.find(); ) {
+            for (Matcher match = included.matcher(text); match.find();) {
                 Path header = Path.of(match.group(1));
                 String to = header.toString().equals("nf4j.h") ? "include"
                         : header.getParent() == null ? folder.toString() : header.getParent().toString();
@@ -95,7 +95,7 @@ class ArchitectureTest {
             assertTrue(graph.find(), "docs/architecture.md has fewer pictures");
         }
         Set<Edge> edges = new TreeSet<>();
-        for (Matcher arrow = Pattern.compile("(\\S+) -(?:\\.-|-)> (\\S+)").matcher(graph.group(1)); arrow.find(); ) {
+        for (Matcher arrow = Pattern.compile("(\\S+) -(?:\\.-|-)> (\\S+)").matcher(graph.group(1)); arrow.find();) {
             edges.add(new Edge(arrow.group(1), arrow.group(2)));
         }
         return edges;

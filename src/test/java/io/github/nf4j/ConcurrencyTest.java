@@ -101,7 +101,7 @@ class ConcurrencyTest {
                     return work(stream, seed);
                 }
             });
-        }  // closes: nobody left anything open
+        } // closes: nobody left anything open
     }
 
     @Test

@@ -52,7 +52,7 @@ class DeviceTest {
             assertThrows(OutOfDeviceMemoryException.class, () -> Memory.allocate(device, 1L << 60));
             assertThrows(OutOfDeviceMemoryException.class, () -> device.newStream(1L << 60));
             assertThrows(IllegalArgumentException.class, () -> Memory.allocate(device, -1));
-        }  // closes: what failed left nothing open
+        } // closes: what failed left nothing open
     }
 
     @ParameterizedTest
@@ -96,6 +96,6 @@ class DeviceTest {
             assertTrue(foreign.contains("native_stream"), foreign);
             String none = assertThrows(IllegalArgumentException.class, () -> device.wrapStream(0, 0)).getMessage();
             assertTrue(none.contains("nativeStream is 0"), none);
-        }  // closes: what failed left nothing open
+        } // closes: what failed left nothing open
     }
 }

@@ -62,7 +62,7 @@ class LifetimeTest {
             closedStream.close();
             assertEquals("stream of device reference is closed", refused(closedStream::synchronize));
             refused(() -> MemoryOps.fill(closedStream, 1, kept));
-            MemoryOps.fill(stream, 2, kept);  // what failed let go of everything else
+            MemoryOps.fill(stream, 2, kept); // what failed let go of everything else
             assertEquals(2, kept.getFloat(1, 2));
         }
     }
@@ -105,7 +105,7 @@ class LifetimeTest {
 
     @Test
     void nothingIsClosedUnderARunningCall() throws Exception {
-        int n = 500;  // long enough in the reference backend for the other thread to come in between
+        int n = 500; // long enough in the reference backend for the other thread to come in between
         try (Device device = Device.open(BACKEND); Stream stream = device.newStream();
                 Stream other = device.newStream()) {
             Tensor a = filled(other, Tensor.allocate(device, DType.F32, n, n));
@@ -124,7 +124,7 @@ class LifetimeTest {
                     assertTrue(message.contains("cannot be closed: it is in use 2 times"), message);
                     refused(stream::close);
                 }
-                call.handle((result, failure) -> failure).get();  // it fails if synchronize came first; then once more
+                call.handle((result, failure) -> failure).get(); // it fails if synchronize came first; then once more
             }
             assertTrue(seen, "the call was never seen running");
             assertEquals(n, c.getFloat(n - 1, 0));

@@ -69,7 +69,7 @@ public final class Tape implements AutoCloseable {
     /// @param requiresGrad whether backward shall leave its gradient in [Variable#gradient]
     public Variable leaf(Tensor value, boolean requiresGrad) {
         // held a second time for the owner of the memory: nothing works in place on it
-        return new Variable(new PooledTensor(value, () -> { }).hold(), requiresGrad && recording);
+        return new Variable(new PooledTensor(value, () -> {}).hold(), requiresGrad && recording);
     }
 
     /// The variable of an operation on frozen values.

@@ -102,7 +102,8 @@ final class DoctorCommand implements Callable<Integer> {
                 }
             }
             case CPU -> problem("the cpu backend cannot be opened: " + e.getMessage());
-            default -> { } // simt is for those who develop kernels
+            default -> {
+            } // simt is for those who develop kernels
         }
     }
 

@@ -107,7 +107,8 @@ final class FinetuneCommand implements Callable<Integer> {
     }
 
     private void train(PretrainedModel pretrained, LlamaModel llama, PeftConfig config, Dataset dataset, Optional<Dataset> held,
-                       Trainer.Settings settings, PrintWriter out) throws IOException {
+                       Trainer.Settings settings, PrintWriter out)
+            throws IOException {
         String setup = "model " + model.path + ", quantize " + quantize + ", " + config;
         try (Trainer trainer = new Trainer(llama, dataset, settings)) {
             if (training.resume) {
@@ -116,7 +117,7 @@ final class FinetuneCommand implements Callable<Integer> {
             }
             try (RunDirectory directory = training.resume ? RunDirectory.resume(output, trainer.stepsTaken())
                     : RunDirectory.create(output);
-                 ProgressReporter progress = new ProgressReporter(out, settings.steps(), trainer.stepsTaken())) {
+                    ProgressReporter progress = new ProgressReporter(out, settings.steps(), trainer.stepsTaken())) {
                 new TrainingRun(trainer, config, directory, held, evalEvery, training.saveEvery, setup).run(progress);
                 progress.close();
                 progress.summarize();

@@ -74,7 +74,7 @@ final class GenerateCommand implements Callable<Integer> {
         Checks.require(command, chat || prompt != null, "give --prompt, --chat or both");
         Sampler sampler = Checks.usage(command, () -> new Sampler(temperature, topP));
         try (PretrainedModel pretrained = PretrainedModel.open(model.path);
-             Device device = model.openDevice(); Stream stream = device.newStream()) {
+                Device device = model.openDevice(); Stream stream = device.newStream()) {
             Tokenizer tokenizer = pretrained.tokenizer();
             long tokens = prompt == null ? 0 : tokenizer.encode(prompt, true).length;
             MemoryPlan.forInference(pretrained, quantize.quantization(), model.compute(device), tokens, tokens + maxTokens, 1)
@@ -99,8 +99,7 @@ final class GenerateCommand implements Callable<Integer> {
     private void converse(Generator generator, Tokenizer tokenizer, ChatTemplate template) throws IOException {
         List<ChatMessage> messages = new ArrayList<>();
         BufferedReader input = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        for (String line = prompt != null ? prompt : input.readLine(); line != null;
-                line = prompt != null ? null : input.readLine()) {
+        for (String line = prompt != null ? prompt : input.readLine(); line != null; line = prompt != null ? null : input.readLine()) {
             messages.add(new ChatMessage("user", line));
             int[] ids = tokenizer.encode(template.render(messages, true), false);
             messages.add(new ChatMessage("assistant", answer(generator, tokenizer, ids)));

@@ -54,7 +54,7 @@ final class LogitsCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         try (Arena arena = Arena.ofConfined(); PretrainedModel pretrained = PretrainedModel.open(model.path);
-             Device device = model.openDevice(); Stream stream = device.newStream()) {
+                Device device = model.openDevice(); Stream stream = device.newStream()) {
             int vocabulary = pretrained.config().vocabularySize();
             int[][] sequences = readTokens(arena, vocabulary);
             int length = sequences[0].length;
@@ -63,7 +63,7 @@ final class LogitsCommand implements Callable<Integer> {
             long row = (long) length * vocabulary;
             MemorySegment logits = arena.allocate(ValueLayout.JAVA_FLOAT, Math.multiplyExact(row, sequences.length));
             try (LlamaModel llama = pretrained.load(stream, quantize.quantization(), model.compute(device));
-                 TensorPool pool = new TensorPool(stream)) {
+                    TensorPool pool = new TensorPool(stream)) {
                 if (adapter != null) {
                     Adapters.load(llama, adapter);
                 }

@@ -17,7 +17,7 @@ import picocli.CommandLine.Spec;
 @Command(name = "nf4j", mixinStandardHelpOptions = true, version = "nf4j 0.1.0",
         description = "Fine-tunes Llama-family models with LoRA and QLoRA, and runs them.",
         subcommands = {FinetuneCommand.class, GenerateCommand.class, EvalCommand.class, MergeCommand.class,
-            LogitsCommand.class, ProfileCommand.class, DoctorCommand.class})
+                LogitsCommand.class, ProfileCommand.class, DoctorCommand.class})
 public final class Main implements Runnable {
     @Spec
     private CommandSpec spec;

@@ -54,7 +54,7 @@ final class MergeCommand implements Callable<Integer> {
         MergedModel.checkUnused(output);
         PrintWriter out = command.commandLine().getOut();
         try (PretrainedModel pretrained = PretrainedModel.open(path);
-             Device device = Device.open(Backend.CPU); Stream stream = device.newStream()) {
+                Device device = Device.open(Backend.CPU); Stream stream = device.newStream()) {
             DType type = dtype == null ? pretrained.config().dtype() : DType.valueOf(dtype.name());
             MemoryPlan.forInference(pretrained, quantize.quantization(), DType.F32, 0, 0, 0)
                     .requireFits(device.info().freeMemory() - SHARD_BYTES);

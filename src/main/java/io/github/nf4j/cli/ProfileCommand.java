@@ -80,7 +80,7 @@ final class ProfileCommand implements Callable<Integer> {
                 List.of("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"), false, model.path.toString()));
         PrintWriter console = command.commandLine().getOut();
         try (PretrainedModel pretrained = PretrainedModel.open(model.path); Device device = model.openDevice();
-             Stream stream = device.newStream()) {
+                Stream stream = device.newStream()) {
             DType compute = model.compute(device);
             MemoryPlan.forTraining(pretrained, quantize.quantization(), compute, lora, (long) tokens * sequences)
                     .requireFits(device.info().freeMemory());
@@ -126,8 +126,9 @@ final class ProfileCommand implements Callable<Integer> {
         for (Span phase : step.children()) {
             line(console, "  " + phase.name(), "", phase.nanos(), step.nanos(), phase.work(), floors, bf16);
         }
-        console.println(floors.map(f -> String.format(Locale.ROOT, "floors       copy %.1f GB/s, read %.1f GB/s, F32 %s GFLOP/s, BF16 %s GFLOP/s",
-                f.copyGbs(), f.readGbs(), f.fmaGflops(), f.bf16Gflops()))
+        console.println(floors
+                .map(f -> String.format(Locale.ROOT, "floors       copy %.1f GB/s, read %.1f GB/s, F32 %s GFLOP/s, BF16 %s GFLOP/s",
+                        f.copyGbs(), f.readGbs(), f.fmaGflops(), f.bf16Gflops()))
                 .orElse("floors       not measured: make builds what measures them, for host backends"));
     }
 
@@ -135,7 +136,7 @@ final class ProfileCommand implements Callable<Integer> {
                              boolean bf16) {
         String ofFloor = floors.filter(f -> work.bytes() > 0)
                 .map(f -> String.format(Locale.ROOT, "%.0f %%", 100 * f.nanos(work, bf16) / nanos)).orElse("");
-        console.printf(Locale.ROOT, "%-28s %6s %10.2f %5.1f %% %10.1f %10.2f %9s%n", name, calls, nanos / NANOS_PER_MILLI, 100.0 * nanos / all,
-                work.bytes() / 1e6, work.flops() / 1e9, ofFloor);
+        console.printf(Locale.ROOT, "%-28s %6s %10.2f %5.1f %% %10.1f %10.2f %9s%n", name, calls, nanos / NANOS_PER_MILLI,
+                100.0 * nanos / all, work.bytes() / 1e6, work.flops() / 1e9, ofFloor);
     }
 }

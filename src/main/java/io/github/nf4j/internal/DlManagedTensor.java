@@ -19,7 +19,7 @@ import java.util.concurrent.ConcurrentHashMap;
 /// The struct `DLManagedTensorVersioned` of `dlpack.h`, version 1, on platforms with 64-bit pointers.
 public final class DlManagedTensor {
     private static final int MAJOR = 1;
-    private static final int CPU = 1;  // kDLCPU
+    private static final int CPU = 1; // kDLCPU
     private static final long READ_ONLY = 1;
 
     private static final long VERSION_MAJOR = 0;
@@ -59,7 +59,7 @@ public final class DlManagedTensor {
         }
         MemorySegment struct = MemorySegment.ofAddress(managed.address()).reinterpret(BYTES);
         int major = struct.get(JAVA_INT, VERSION_MAJOR);
-        if (major != MAJOR) {  // the rest may lie elsewhere
+        if (major != MAJOR) { // the rest may lie elsewhere
             throw new UnsupportedOperationException("version.major is " + major + ", expected " + MAJOR);
         }
         int device = struct.get(JAVA_INT, DEVICE_TYPE);

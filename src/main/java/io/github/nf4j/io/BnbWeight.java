@@ -19,7 +19,7 @@ import java.util.Optional;
 /// @param nested          how the scales are quantized; empty if they are not
 /// @param dtype           type of the matrix before it was packed
 public record BnbWeight(long[] shape, int blockSize, MemorySegment codes, MemorySegment absmax, MemorySegment quantMap,
-                        Optional<Nested> nested, DType dtype) {
+        Optional<Nested> nested, DType dtype) {
     private static final int CODES = 16;
     private static final int MAP_ENTRIES = 256;
     private static final String STATE = ".quant_state.bitsandbytes__";

@@ -97,7 +97,7 @@ final class ChatTemplateDialect {
 
         @Override
         public Object filter(Object value, JinjavaInterpreter interpreter, Object[] arguments,
-                Map<String, Object> named) {
+                             Map<String, Object> named) {
             return PythonFormats.json(value, named.get("indent") instanceof Number indent ? indent.intValue() : -1);
         }
 

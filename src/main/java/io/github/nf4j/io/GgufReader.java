@@ -56,7 +56,7 @@ final class GgufReader {
         if (version != 2 && version != 3) {
             throw problem(Integer.reverseBytes(version) == 2 || Integer.reverseBytes(version) == 3
                     ? "big-endian files are not supported" : "version " + Integer.toUnsignedString(version)
-                    + " is not supported; nf4j reads 2 and 3");
+                            + " is not supported; nf4j reads 2 and 3");
         }
         int tensorCount = count("tensors", 4 + 8 + 4 + 8 + 8, MAX_TENSORS);
         int keyCount = count("keys", 8 + 4 + 1, MAX_KEYS);

@@ -114,7 +114,7 @@ final class GgufTokenizer {
         return switch (pre) {
             case "gpt-2", "default" -> byteLevel(true);
             case "smollm" ->
-                    sequence(JSON.objectNode().put("type", "Digits").put("individual_digits", true), byteLevel(true));
+                sequence(JSON.objectNode().put("type", "Digits").put("individual_digits", true), byteLevel(true));
             case "llama-bpe" -> sequence(split(SPLIT.formatted("{1,3}")), byteLevel(false));
             case "qwen2" -> sequence(split(SPLIT.formatted("")), byteLevel(false));
             default -> throw metadata.problem("tokenizer.ggml.pre", "'" + pre

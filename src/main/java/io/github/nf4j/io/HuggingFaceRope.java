@@ -59,7 +59,8 @@ record HuggingFaceRope(double theta, RopeScaling scaling) {
         double mscaleAllDimensions = rope.number("mscale_all_dim", 0);
         double recommended = mscale != 0 && mscaleAllDimensions != 0
                 ? RopeScaling.Yarn.attentionFactor(factor, mscale) / RopeScaling.Yarn.attentionFactor(factor,
-                mscaleAllDimensions) : RopeScaling.Yarn.attentionFactor(factor, 1);
+                        mscaleAllDimensions)
+                : RopeScaling.Yarn.attentionFactor(factor, 1);
         return new RopeScaling.Yarn(factor, rope.positive("attention_factor", recommended),
                 rope.positive("beta_fast", 32), rope.positive("beta_slow", 1), original, rope.bool("truncate", true));
     }

@@ -89,7 +89,8 @@ public final class ModelFolder {
         }
         json.put("rope_theta", config.ropeTheta());
         switch (config.ropeScaling()) {
-            case RopeScaling.None _ -> { }
+            case RopeScaling.None _ -> {
+            }
             case RopeScaling.Linear(double factor) -> json.putObject("rope_scaling").put("rope_type", "linear").put("factor", factor);
             default -> throw new FileFormatException(file, "rope scaling", config.ropeScaling() + " has no counterpart in config.json "
                     + "that is known to be exact; start from the model's Hugging Face folder instead");

@@ -66,7 +66,7 @@ public record PeftConfig(
     ///
     /// @param baseModel name or path of the base model, recorded in the file
     public static PeftConfig of(int rank, double alpha, double dropout, List<String> targetModules, boolean useRslora,
-            String baseModel) {
+                                String baseModel) {
         return new PeftConfig(rank, alpha, dropout, new Modules.Named(targetModules), new Modules.Named(List.of()),
                 Map.of(), Map.of(), useRslora, List.of(), List.of(), Optional.of(baseModel));
     }
@@ -79,8 +79,7 @@ public record PeftConfig(
         rankPattern = ordered(rankPattern);
         alphaPattern = ordered(alphaPattern);
         rankPattern.forEach((pattern, value) -> require(value >= 1, "rank of '" + pattern + "'", value, "at least 1"));
-        alphaPattern.forEach((pattern, value) ->
-                require(Double.isFinite(value) && value > 0, "alpha of '" + pattern + "'",
+        alphaPattern.forEach((pattern, value) -> require(Double.isFinite(value) && value > 0, "alpha of '" + pattern + "'",
                 value, "a number greater than 0"));
         layersToTransform = List.copyOf(layersToTransform);
         layersPattern = List.copyOf(layersPattern);

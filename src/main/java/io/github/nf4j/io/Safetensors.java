@@ -113,7 +113,7 @@ public final class Safetensors {
             long end = Math.addExact(offset, tensor.data().byteSize());
             entries.put(tensor.name(),
                     new SafetensorsHeader.Entry(SafetensorsHeader.Type.of(tensor.dtype()), tensor.shape(),
-                    offset, end));
+                            offset, end));
             offset = end;
         }
         Map<String, String> strings = new LinkedHashMap<>(metadata);

@@ -119,8 +119,8 @@ final class SafetensorsWeights implements WeightSource {
         return switch (tensor.dtype()) {
             case F32, F16, BF16 -> Decoders.of(tensor.dtype());
             case I32, I64, U8 ->
-                    throw new FileFormatException(file(tensor.name()), "tensor '" + tensor.name() + "'", "type "
-                    + tensor.dtype() + "; expected F32, F16 or BF16");
+                throw new FileFormatException(file(tensor.name()), "tensor '" + tensor.name() + "'", "type "
+                        + tensor.dtype() + "; expected F32, F16 or BF16");
         };
     }
 

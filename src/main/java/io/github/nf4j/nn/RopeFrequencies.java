@@ -1,6 +1,5 @@
 package io.github.nf4j.nn;
 
-
 /// The rotary frequencies of a model: pair `j` of a head turns by `inverse[j]` a position.
 ///
 /// Formulas and order of operations: `modeling_rope_utils.py` of transformers 5, which computes in F32.

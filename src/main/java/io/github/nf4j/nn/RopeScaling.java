@@ -34,7 +34,7 @@ public sealed interface RopeScaling {
     ///                        does, from `mscale` and `mscale_all_dim`, or from `factor`.
     /// @param truncate        whether the ramp's ends are rounded to whole dimensions
     record Yarn(double factor, double attentionFactor, double betaFast, double betaSlow, double originalMaxPositions,
-                boolean truncate) implements RopeScaling {
+            boolean truncate) implements RopeScaling {
         /// `0.1 · mscale · ln(scale) + 1`, the attention factor that the paper recommends.
         public static double attentionFactor(double scale, double mscale) {
             return scale <= 1 ? 1 : 0.1 * mscale * Math.log(scale) + 1;

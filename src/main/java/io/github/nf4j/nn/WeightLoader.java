@@ -116,7 +116,7 @@ final class WeightLoader implements AutoCloseable {
         long pieceRows = Math.clamp(PIECE / Math.max(cols, 1), 1, Math.max(rows, 1));
         Tensor dst = Tensor.allocate(stream.device(), dtype, rows, cols);
         try (Arena arena = Arena.ofConfined();
-             Tensor floats = Tensor.allocate(stream.device(), DType.F32, dtype == DType.F32 ? 0 : pieceRows, cols)) {
+                Tensor floats = Tensor.allocate(stream.device(), DType.F32, dtype == DType.F32 ? 0 : pieceRows, cols)) {
             MemorySegment piece = arena.allocate(ValueLayout.JAVA_FLOAT, pieceRows * cols);
             for (long row = 0; row < rows; row += pieceRows) {
                 long count = Math.min(pieceRows, rows - row);

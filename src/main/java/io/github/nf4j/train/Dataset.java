@@ -42,7 +42,7 @@ public record Dataset(Path file, List<Example> examples, int truncated, int drop
         if (examples.isEmpty()) {
             throw new FileFormatException(file, "examples", dropped == 0 ? "the file is empty"
                     : "none of the " + dropped + " examples has a token to train on: every label is masked (-100), or lies behind "
-                    + "the maximum length of " + maxLength + " tokens");
+                            + "the maximum length of " + maxLength + " tokens");
         }
         return new Dataset(file, examples, truncated, dropped);
     }

@@ -47,7 +47,7 @@ public record ExactMatch(List<Answer> answers) {
             List<int[]> expected = examples.stream().map(e -> untilStop(e.answer(), stopIds)).toList();
             // Room for the same text in other tokens; what is longer does not match anyway.
             int maxTokens = 16 + 2 * expected.stream().mapToInt(ids -> ids.length).max().orElse(0);
-            List<int[]> actual = generator.generate(prompts, maxTokens, (_, _) -> { });
+            List<int[]> actual = generator.generate(prompts, maxTokens, (_, _) -> {});
             for (int i = 0; i < examples.size(); i++) {
                 answers.add(new Answer(tokenizer.decode(prompts.get(i)), tokenizer.decode(expected.get(i), true).strip(),
                         tokenizer.decode(actual.get(i), true).strip()));

@@ -48,7 +48,7 @@ public record Generator(LlamaModel model, Sampler sampler, Set<Integer> stopIds,
             randoms.add(new SplittableRandom(seed + GOLDEN * s));
         }
         try (TensorPool pool = new TensorPool(model.stream());
-             KvCache cache = model.newCache(prompts.size(), Math.min(longest + maxTokens, positions))) {
+                KvCache cache = model.newCache(prompts.size(), Math.min(longest + maxTokens, positions))) {
             List<int[]> next = prompts;
             while (next.stream().anyMatch(tokens -> tokens.length > 0)) {
                 Tensor logits = model.decode(pool, cache, next);

@@ -101,7 +101,7 @@ public record MemoryPlan(long weights, long adapters, long activations, long run
     public void requireFits(long available) {
         if (total() > available) {
             throw new IllegalStateException(String.format(Locale.ROOT, "not enough memory: about %s needed (weights %s, adapters and "
-                            + "optimizer %s, activations %s, runtime %s), %s available; smaller batches and shorter sequences need less",
+                    + "optimizer %s, activations %s, runtime %s), %s available; smaller batches and shorter sequences need less",
                     text(total()), text(weights), text(adapters), text(activations), text(runtime), text(available)));
         }
     }

@@ -114,7 +114,7 @@ public final class RunDirectory implements AutoCloseable {
     void plot() throws IOException {
         byte[] image = LossPlot.png(steps, evaluations);
         AtomicFile.write(folder.resolve("loss.png"), channel -> {
-            for (ByteBuffer bytes = ByteBuffer.wrap(image); bytes.hasRemaining(); ) {
+            for (ByteBuffer bytes = ByteBuffer.wrap(image); bytes.hasRemaining();) {
                 channel.write(bytes);
             }
         });

@@ -60,7 +60,7 @@ public record StepProfile(Span step) {
     /// @param batch with labels
     public static StepProfile of(LlamaModel model, TokenBatch batch, int warmUps) {
         try (TensorPool pool = new TensorPool(model.stream());
-             AdamW optimizer = new AdamW(model.stream(), model.parameters(), AdamW.Settings.of(0))) {
+                AdamW optimizer = new AdamW(model.stream(), model.parameters(), AdamW.Settings.of(0))) {
             for (int i = 0; i < warmUps; i++) {
                 step(model, batch, pool, optimizer);
             }
@@ -102,7 +102,7 @@ public record StepProfile(Span step) {
     /// Neighbours of the same section go into one layer.
     private static List<Span> layers(List<CallTrace.Entry> entries) {
         List<Span> spans = new ArrayList<>();
-        for (int from = 0; from < entries.size(); ) {
+        for (int from = 0; from < entries.size();) {
             String section = entries.get(from).section();
             int to = from + 1;
             while (to < entries.size() && section != null && section.equals(entries.get(to).section())) {

@@ -45,7 +45,7 @@ public final class Trainer implements AutoCloseable {
     /// @param shuffle      whether each epoch has an order of its own; else the file's
     /// @param seed         of order and dropout
     public record Settings(int steps, int batchSize, int gradAccum, double learningRate, LrSchedule schedule, double weightDecay,
-                           double maxGradNorm, boolean shuffle, long seed) {
+            double maxGradNorm, boolean shuffle, long seed) {
         public Settings {
             require(steps >= 1, "steps", steps, "at least 1");
             require(batchSize >= 1, "batch size", batchSize, "at least 1");

@@ -37,7 +37,7 @@ class BadInputTest {
         void to(Path folder) throws IOException;
     }
 
-    private static final Damage NONE = _ -> { };
+    private static final Damage NONE = _ -> {};
 
     /// A case of `nf4j finetune`: its options beside `--model`, `--data` and `--output`, and what the message must contain.
     private static Arguments usage(String name, String options, String... message) {
@@ -67,7 +67,7 @@ class BadInputTest {
             byte[] pattern = from.getBytes(StandardCharsets.UTF_8);
             byte[] replacement = to.getBytes(StandardCharsets.UTF_8);
             assertEquals(pattern.length, replacement.length);
-            for (int i = 0; ; i++) {
+            for (int i = 0;; i++) {
                 if (Arrays.equals(bytes, i, i + pattern.length, pattern, 0, pattern.length)) {
                     System.arraycopy(replacement, 0, bytes, i, replacement.length);
                     Files.write(file, bytes);

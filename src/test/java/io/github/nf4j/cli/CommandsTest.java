@@ -116,7 +116,7 @@ class CommandsTest {
     void aRunThatWasKilledGoesOnWithTheSameResult() throws IOException {
         Path data = data();
         Object[] options = {"finetune", "--model", MODEL, "--data", data, "--batch-size", 2, "--lr", "1e-2", "--dropout", "0.1",
-            "--steps", 200, "--save-every", 3, "--output"};
+                "--steps", 200, "--save-every", 3, "--output"};
         Path whole = folder.resolve("whole");
         CommandLineRun.output(with(options, whole));
 
@@ -182,7 +182,8 @@ class CommandsTest {
         CommandLineRun.output("logits", "--model", model, "--adapter", adapter, "--quantize", quantize, "--tokens", tokens, "--output",
                 folder.resolve("apart.safetensors"));
         Path merged = folder.resolve("merged");
-        CommandLineRun.output("merge", "--model", model, "--adapter", adapter, "--quantize", quantize, "--dtype", "f32", "--output", merged);
+        CommandLineRun.output("merge", "--model", model, "--adapter", adapter, "--quantize", quantize, "--dtype", "f32", "--output",
+                merged);
         CommandLineRun.output("logits", "--model", merged, "--tokens", tokens, "--output", folder.resolve("merged.safetensors"));
         try (Arena arena = Arena.ofConfined()) {
             assertClose(Safetensors.open(folder.resolve("apart.safetensors"), arena).tensor("logits").data(),

@@ -56,7 +56,7 @@ class AbiTest {
         for (String line : run("nm", "-D", "--defined-only", "--without-symbol-versions",
                 NativeLibrary.load().toString()).lines().toList()) {
             String[] fields = line.split(" +");
-            if (!fields[1].equals("A")) {  // version nodes
+            if (!fields[1].equals("A")) { // version nodes
                 exported.add(fields[2]);
             }
         }
@@ -66,7 +66,7 @@ class AbiTest {
         assertEquals(exported, bound);
         assertEquals(new TreeSet<>(symbols("--include-function")), bound);
         for (String name : bound) {
-            Nf4jH.class.getMethod(name + "$address").invoke(null);  // resolves the symbol
+            Nf4jH.class.getMethod(name + "$address").invoke(null); // resolves the symbol
         }
     }
 

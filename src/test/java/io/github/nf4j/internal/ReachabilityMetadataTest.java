@@ -28,7 +28,7 @@ class ReachabilityMetadataTest {
 
     @Test
     void listsEveryTypeOfCallThatTheBindingsMake() throws Exception {
-        NativeLibrary.load();  // the bindings look a symbol up together with its type
+        NativeLibrary.load(); // the bindings look a symbol up together with its type
         Set<String> downcalls = new TreeSet<>(Set.of(DELETER));
         for (Method method : Nf4jH.class.getMethods()) {
             if (method.getName().endsWith("$descriptor")) {
@@ -60,7 +60,7 @@ class ReachabilityMetadataTest {
     @Test
     void isTheJsonThatTheSchemaAsksFor() throws Exception {
         JsonNode foreign = new ObjectMapper().readTree(FILE.toFile()).required("foreign");
-        Set<String> types = Set.of("void", "int", "long", "float", "double", "void*");  // names of canonical layouts
+        Set<String> types = Set.of("void", "int", "long", "float", "double", "void*"); // names of canonical layouts
         for (String kind : Set.of("downcalls", "upcalls")) {
             assertTrue(!foreign.required(kind).isEmpty(), kind);
             for (JsonNode call : foreign.required(kind)) {

@@ -71,8 +71,8 @@ class BnbWeightTest {
     private static float scale(BnbWeight weight, int block) {
         return weight.nested()
                 .map(nested -> f32(nested.map(), Byte.toUnsignedInt(weight.absmax().get(ValueLayout.JAVA_BYTE, block)))
-                * f32(nested.absmax(), block / nested.blockSize()) + nested.offset())
-                        .orElseGet(() -> f32(weight.absmax(), block));
+                        * f32(nested.absmax(), block / nested.blockSize()) + nested.offset())
+                .orElseGet(() -> f32(weight.absmax(), block));
     }
 
     private static float f32(MemorySegment floats, int index) {

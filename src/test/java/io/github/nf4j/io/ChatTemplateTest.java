@@ -42,8 +42,7 @@ class ChatTemplateTest {
         ChatTemplate template = ChatTemplate.of(Path.of(name), source, Map.of("bos_token", "<s>", "eos_token", "</s>"));
         boolean prompt = expected.get("add_generation_prompt").asBoolean();
         if (expected.has("error")) {
-            String message = assertThrows(IllegalArgumentException.class, () ->
-                    template.render(messages(expected), prompt))
+            String message = assertThrows(IllegalArgumentException.class, () -> template.render(messages(expected), prompt))
                     .getMessage();
             assertTrue(message.contains(expected.get("error").asText()), message);
         } else {
@@ -68,7 +67,7 @@ class ChatTemplateTest {
         assertEquals("Hello</s>", ChatTemplate.find(folder).orElseThrow().render(HELLO, true));
         Files.writeString(folder.resolve("tokenizer_config.json"),
                 "{\"chat_template\": [{\"name\": \"tool_use\", \"template\": \"x\"},"
-                + "{\"name\": \"default\", \"template\": \"list\"}]}");
+                        + "{\"name\": \"default\", \"template\": \"list\"}]}");
         assertEquals("list", ChatTemplate.find(folder).orElseThrow().render(HELLO, true));
         Files.writeString(folder.resolve("chat_template.jinja"), "file");
         assertEquals("file", ChatTemplate.find(folder).orElseThrow().render(HELLO, true));

@@ -77,7 +77,7 @@ class GgufModelTest {
         assertEquals(Architecture.LLAMA, c.architecture());
         assertEquals(List.of(384, 64, 160, 3, 4, 2, 16, 256),
                 List.of(c.vocabularySize(), c.hiddenSize(), c.intermediateSize(),
-                c.layers(), c.heads(), c.keyValueHeads(), c.headSize(), c.maxPositions()));
+                        c.layers(), c.heads(), c.keyValueHeads(), c.headSize(), c.maxPositions()));
         assertEquals(1e-5, c.rmsNormEpsilon(), 1e-12);
         assertEquals(10_000, c.ropeTheta());
         assertEquals(new RopeScaling.None(), c.ropeScaling());
@@ -92,7 +92,7 @@ class GgufModelTest {
     void readsRopeScaling() throws IOException {
         assertEquals(new RopeScaling.Linear(4),
                 config(w -> w.string("llama.rope.scaling.type", "linear").f32("llama.rope.scaling.factor", 4))
-                .ropeScaling());
+                        .ropeScaling());
         RopeScaling.Yarn yarn = (RopeScaling.Yarn) config(w -> w.string("llama.rope.scaling.type", "yarn")
                 .f32("llama.rope.scaling.factor", 8).u32("llama.rope.scaling.original_context_length", 64))
                 .ropeScaling();
@@ -112,8 +112,7 @@ class GgufModelTest {
                 unsupported("llama.attention.value_length", w -> w.u32("llama.attention.value_length", 8)),
                 unsupported("llama.rope.scaling.type", w -> w.string("llama.rope.scaling.type", "longrope")),
                 unsupported("rope_freqs.weight", w -> w.tensor("rope_freqs.weight", new long[] {4}, 1, 1, 1, 1)),
-                unsupported("rope_freqs.weight", w ->
-                w.tensor("rope_freqs.weight", new long[] {8}, 1, 1, 1, 1, 1, 1, 1, 0)),
+                unsupported("rope_freqs.weight", w -> w.tensor("rope_freqs.weight", new long[] {8}, 1, 1, 1, 1, 1, 1, 1, 0)),
                 unsupported("tokenizer.ggml.eos_token_id", w -> w.u32("tokenizer.ggml.eos_token_id", 384)));
     }
 

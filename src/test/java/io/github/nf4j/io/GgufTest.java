@@ -53,8 +53,7 @@ class GgufTest {
     void refusesValuesOfAnotherTypeOrRangeByKey() throws IOException {
         try (Arena arena = Arena.ofConfined()) {
             GgufMetadata metadata = Gguf.open(QUANTS, arena).metadata();
-            for (Runnable wrong
-                    : List.<Runnable>of(() -> metadata.string("test.u8"), () -> metadata.integer("test.u8", 0, 199),
+            for (Runnable wrong : List.<Runnable>of(() -> metadata.string("test.u8"), () -> metadata.integer("test.u8", 0, 199),
                     () -> metadata.integers("test.strings"), () -> metadata.strings("test.string"),
                     () -> metadata.bool("test.u8", true), () -> metadata.number("test.none"))) {
                 String message = assertThrows(FileFormatException.class, wrong::run).getMessage();

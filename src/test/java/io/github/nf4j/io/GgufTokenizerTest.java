@@ -84,14 +84,14 @@ class GgufTokenizerTest {
             "llama-bpe | e\u0301  | e Ì ģ",
             "qwen2     | e\u0301  | Ã©"})
     void splitsAsTheModelsPreTokenizerDoes(String pre, String text, String expected) throws IOException {
-        try (Tokenizer tokenizer = small(pre, w -> { })) {
+        try (Tokenizer tokenizer = small(pre, w -> {})) {
             assertEquals(expected, texts(tokenizer.encode(text.replace('~', '\n'), false)));
         }
     }
 
     @Test
     void takesWholeWordsFromTheVocabularyWhereLlama3Does() throws IOException {
-        try (Tokenizer llama = small("llama-bpe", w -> { }); Tokenizer qwen = small("qwen2", w -> { })) {
+        try (Tokenizer llama = small("llama-bpe", w -> {}); Tokenizer qwen = small("qwen2", w -> {})) {
             assertEquals("abb", texts(llama.encode("abb", false)));
             assertEquals("ab b", texts(qwen.encode("abb", false)));
         }
@@ -99,9 +99,9 @@ class GgufTokenizerTest {
 
     @Test
     void addsBosWhereTheModelWantsIt() throws IOException {
-        try (Tokenizer llama = small("llama-bpe", w -> { });
+        try (Tokenizer llama = small("llama-bpe", w -> {});
                 Tokenizer without = small("llama-bpe", w -> w.bool("tokenizer.ggml.add_bos_token", false));
-                Tokenizer qwen = small("qwen2", w -> { });
+                Tokenizer qwen = small("qwen2", w -> {});
                 Tokenizer with = small("qwen2", w -> w.bool("tokenizer.ggml.add_bos_token", true))) {
             assertEquals("<s> ab", texts(llama.encode("ab", true)));
             assertEquals("ab", texts(llama.encode("ab", false)));
@@ -113,7 +113,7 @@ class GgufTokenizerTest {
 
     @Test
     void tellsSpecialTokensFromUserDefinedOnes() throws IOException {
-        try (Tokenizer tokenizer = small("qwen2", w -> { })) {
+        try (Tokenizer tokenizer = small("qwen2", w -> {})) {
             assertEquals("<tool>ab", tokenizer.decode(tokenizer.encode("<s><tool>ab</s>", false), true));
         }
     }
@@ -128,7 +128,7 @@ class GgufTokenizerTest {
                 lie("'a' is there twice", writer("qwen2", List.of("a", "a"), List.of(1, 1), List.of())),
                 lie("tokenizer.ggml.merges", writer("qwen2", TOKENS, types(), List.of("ab"))),
                 lie("tokenizer.ggml.eos_token_id", writer("qwen2", TOKENS, types(), MERGES)
-                .u32("tokenizer.ggml.eos_token_id", 99)),
+                        .u32("tokenizer.ggml.eos_token_id", 99)),
                 lie("tokenizer.ggml.bos_token_id", writer("llama-bpe", TOKENS, types(), MERGES)));
     }
 

@@ -36,7 +36,7 @@ class ModelConfigTest {
         assertEquals(Architecture.LLAMA, c.architecture());
         assertEquals(List.of(384, 64, 160, 2, 4, 2, 32, 256),
                 List.of(c.vocabularySize(), c.hiddenSize(), c.intermediateSize(),
-                c.layers(), c.heads(), c.keyValueHeads(), c.headSize(), c.maxPositions()));
+                        c.layers(), c.heads(), c.keyValueHeads(), c.headSize(), c.maxPositions()));
         assertEquals(1e-6, c.rmsNormEpsilon());
         assertEquals(500_000, c.ropeTheta());
         assertEquals(new RopeScaling.Llama3(8, 1, 4, 64), c.ropeScaling());

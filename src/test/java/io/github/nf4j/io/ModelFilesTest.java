@@ -61,8 +61,7 @@ class ModelFilesTest {
         MemorySegment rows = arena.allocate(ValueLayout.JAVA_FLOAT, 2 * 64);
         model.readF32Rows(QUERY, 5, 2, rows);
         assertArrayEquals(Arrays.copyOfRange(decoded, 5 * 64, 7 * 64), rows.toArray(ValueLayout.JAVA_FLOAT));
-        assertThrows(IndexOutOfBoundsException.class, () ->
-                model.readF32Rows(QUERY, model.config().querySize() - 1, 2, rows));
+        assertThrows(IndexOutOfBoundsException.class, () -> model.readF32Rows(QUERY, model.config().querySize() - 1, 2, rows));
         assertThrows(IndexOutOfBoundsException.class, () -> model.readF32Rows(QUERY, 0, 3, rows));
         assertFalse(model.has("model.layers.9.mlp.up_proj.weight"));
         assertTrue(assertThrows(FileFormatException.class, () -> model.shape("nothing")).getMessage()

@@ -190,7 +190,7 @@ class PeftAdapterTest {
     @ParameterizedTest
     @ValueSource(strings = {"missing B", "unexpected", "untargeted", "rank", "one dimension", "integers", "NaN", "none"})
     void refusesTensorsThatContradictTheConfiguration(String lie) throws IOException {
-        copy("attention-only", json -> { });
+        copy("attention-only", json -> {});
         Safetensors file = Safetensors.open(Fixtures.path("peft/attention-only/adapter_model.safetensors"), arena);
         Map<String, RawTensor> tensors = new HashMap<>();
         file.names().forEach(name -> tensors.put(name, file.tensor(name)));
@@ -295,8 +295,7 @@ class PeftAdapterTest {
     @Test
     void refusesRanksAndNumbersOutOfRange() {
         assertThrows(IllegalArgumentException.class, () -> PeftConfig.of(0, 1, 0, List.of("q_proj"), false, "m"));
-        assertThrows(IllegalArgumentException.class, () ->
-                PeftConfig.of(1, Double.NaN, 0, List.of("q_proj"), false, "m"));
+        assertThrows(IllegalArgumentException.class, () -> PeftConfig.of(1, Double.NaN, 0, List.of("q_proj"), false, "m"));
         assertThrows(IllegalArgumentException.class, () -> PeftConfig.of(1, 1, 1, List.of("q_proj"), false, "m"));
     }
 
@@ -305,7 +304,7 @@ class PeftAdapterTest {
         assertThrows(NoSuchFileException.class, () -> PeftAdapter.open(folder.resolve("absent"), arena));
         assertTrue(assertThrows(NoSuchFileException.class, () -> PeftAdapter.open(folder, arena)).getMessage()
                 .contains("adapter_config.json"));
-        copy("plain", json -> { });
+        copy("plain", json -> {});
         Files.delete(folder.resolve("adapter_model.safetensors"));
         assertTrue(assertThrows(NoSuchFileException.class, () -> PeftAdapter.open(folder, arena)).getMessage()
                 .contains("adapter_model.safetensors"));

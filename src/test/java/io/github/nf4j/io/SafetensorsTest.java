@@ -58,17 +58,17 @@ class SafetensorsTest {
         Path path = folder.resolve("mixed.safetensors");
         List<RawTensor> tensors = List.of(
                 new RawTensor("byte", DType.U8, new long[] {3},
-                Fixtures.offHeap(MemorySegment.ofArray(new byte[] {1, 2, 3}))),
+                        Fixtures.offHeap(MemorySegment.ofArray(new byte[] {1, 2, 3}))),
                 new RawTensor("b", DType.F32, new long[] {}, Fixtures.segment(1.5f)),
                 new RawTensor("a", DType.F32, new long[] {2, 0}, MemorySegment.NULL),
                 new RawTensor("half", DType.F16, new long[] {1},
-                Fixtures.offHeap(MemorySegment.ofArray(new short[] {0x3c00}))),
+                        Fixtures.offHeap(MemorySegment.ofArray(new short[] {0x3c00}))),
                 new RawTensor("brain", DType.BF16, new long[] {1},
-                Fixtures.offHeap(MemorySegment.ofArray(new short[] {0x3f80}))),
+                        Fixtures.offHeap(MemorySegment.ofArray(new short[] {0x3f80}))),
                 new RawTensor("int", DType.I32, new long[] {1},
-                Fixtures.offHeap(MemorySegment.ofArray(new int[] {-7}))),
+                        Fixtures.offHeap(MemorySegment.ofArray(new int[] {-7}))),
                 new RawTensor("long", DType.I64, new long[] {1, 1},
-                Fixtures.offHeap(MemorySegment.ofArray(new long[] {1L << 40}))));
+                        Fixtures.offHeap(MemorySegment.ofArray(new long[] {1L << 40}))));
         Safetensors.write(path, tensors, Map.of("who", "me"));
         try (Arena arena = Arena.ofConfined()) {
             Safetensors file = Safetensors.open(path, arena);

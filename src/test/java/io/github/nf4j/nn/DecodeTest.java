@@ -32,10 +32,10 @@ class DecodeTest {
         List<int[]> prompts = rows(expected.get("tokens"));
         List<int[]> continuations = rows(expected.get("greedy"));
         try (Device device = Device.open(backend);
-             Stream stream = device.newStream();
-             LlamaModel model = Checkpoints.load(stream, fixture);
-             TensorPool pool = new TensorPool(stream);
-             KvCache cache = model.newCache(prompts.size(), 64)) {
+                Stream stream = device.newStream();
+                LlamaModel model = Checkpoints.load(stream, fixture);
+                TensorPool pool = new TensorPool(stream);
+                KvCache cache = model.newCache(prompts.size(), 64)) {
             List<int[]> generated = greedy(model, pool, cache, prompts, continuations.getFirst().length);
             for (int s = 0; s < prompts.size(); s++) {
                 assertArrayEquals(continuations.get(s), generated.get(s), "continuation of prompt " + s);
@@ -50,10 +50,10 @@ class DecodeTest {
         List<int[]> prompts = rows(FixtureFile.json(fixture + "/expected.json").get("tokens")).subList(0, 2);
         int[] none = {};
         try (Device device = Device.open(backend);
-             Stream stream = device.newStream();
-             LlamaModel model = Checkpoints.load(stream, fixture);
-             TensorPool pool = new TensorPool(stream);
-             KvCache cache = model.newCache(2, 20)) {
+                Stream stream = device.newStream();
+                LlamaModel model = Checkpoints.load(stream, fixture);
+                TensorPool pool = new TensorPool(stream);
+                KvCache cache = model.newCache(2, 20)) {
             int[] first = prompts.get(0);
             int[] second = prompts.get(1);
             model.decode(pool, cache, List.of(Arrays.copyOfRange(first, 0, 5), none));
@@ -74,10 +74,10 @@ class DecodeTest {
     @Test
     void aFullCacheIsRefusedAndKeepsWhatItHas() throws IOException {
         try (Device device = Device.open(Backend.CPU);
-             Stream stream = device.newStream();
-             LlamaModel model = Checkpoints.load(stream, "models/llama-tied");
-             TensorPool pool = new TensorPool(stream);
-             KvCache cache = model.newCache(1, 4)) {
+                Stream stream = device.newStream();
+                LlamaModel model = Checkpoints.load(stream, "models/llama-tied");
+                TensorPool pool = new TensorPool(stream);
+                KvCache cache = model.newCache(1, 4)) {
             model.decode(pool, cache, List.of(new int[] {1, 2, 3}));
             IllegalArgumentException e = assertThrows(IllegalArgumentException.class,
                     () -> model.decode(pool, cache, List.of(new int[] {4, 5})));

@@ -84,11 +84,11 @@ class ModelLogitsTest {
     private static float[] logits(Backend backend, String model, String fixture, String adapter, DType compute)
             throws IOException {
         try (Device device = Device.open(backend);
-             Stream stream = device.newStream();
-             LlamaModel llama = Checkpoints.load(stream, model, Quantization.none(), compute);
-             TensorPool pool = new TensorPool(stream);
-             Tape tape = Tape.inference(pool);
-             Arena arena = Arena.ofConfined()) {
+                Stream stream = device.newStream();
+                LlamaModel llama = Checkpoints.load(stream, model, Quantization.none(), compute);
+                TensorPool pool = new TensorPool(stream);
+                Tape tape = Tape.inference(pool);
+                Arena arena = Arena.ofConfined()) {
             if (adapter != null) {
                 Checkpoints.attach(llama, adapter);
             }

@@ -55,10 +55,10 @@ class TrainingFixtureTest {
         String fixture = "training/" + name;
         JsonNode run = FixtureFile.json(fixture + "/run.json");
         try (Device device = Device.open(backend);
-             Stream stream = device.newStream();
-             Arena arena = Arena.ofConfined();
-             LlamaModel model = load(stream, name.equals("qlora"), arena);
-             TensorPool pool = new TensorPool(stream)) {
+                Stream stream = device.newStream();
+                Arena arena = Arena.ofConfined();
+                LlamaModel model = load(stream, name.equals("qlora"), arena);
+                TensorPool pool = new TensorPool(stream)) {
             JsonNode lora = run.get("lora");
             model.attachAdapters(_ -> Optional.of(new LoraSettings(lora.get("r").intValue(), lora.get("alpha").doubleValue(),
                     false, lora.get("dropout").doubleValue())), 0);

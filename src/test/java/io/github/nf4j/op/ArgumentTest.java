@@ -62,7 +62,7 @@ class ArgumentTest {
         assertNames("ids", () -> EmbeddingOps.forward(stream, tensor(DType.F32, 1, 3), tensor(DType.F32, 5, 8), x));
         assertNames("lse",
                 () -> AttentionOps.forward(stream, AttentionShape.of(2, 1, 4), PackedSequences.ofLengths(3), x,
-                tensor(DType.F32, 3, 4), tensor(DType.F32, 3, 4), tensor(DType.BF16, 3, 2), tensor(DType.F32, 3, 8)));
+                        tensor(DType.F32, 3, 4), tensor(DType.F32, 3, 4), tensor(DType.BF16, 3, 2), tensor(DType.F32, 3, 8)));
         assertNames("dst", () -> MemoryOps.cast(stream, x, tensor(DType.I32, 3, 8)));
     }
 
@@ -90,7 +90,7 @@ class ArgumentTest {
         assertNames("ids", () -> EmbeddingOps.forward(stream, ids, w, x));
         assertNames("q_offsets",
                 () -> AttentionOps.forward(stream, AttentionShape.of(2, 1, 4), PackedSequences.ofLengths(2), x,
-                tensor(DType.F32, 3, 4), tensor(DType.F32, 3, 4), tensor(DType.F32, 3, 2), tensor(DType.F32, 3, 8)));
+                        tensor(DType.F32, 3, 4), tensor(DType.F32, 3, 4), tensor(DType.F32, 3, 2), tensor(DType.F32, 3, 8)));
     }
 
     @Test
@@ -101,7 +101,7 @@ class ArgumentTest {
         assertNames("w", () -> Nf4Weight.quantize(stream, w, 64, false));
         w.columns(7, 1).copyFrom(Float.POSITIVE_INFINITY);
         assertNames("w", () -> Nf4Weight.quantize(stream, w, 64, true));
-    }  // closing the device shows that the refused weights were freed
+    } // closing the device shows that the refused weights were freed
 
     @Test
     void argumentsThatTheCallsDoNotCarryAreCheckedInJava() {

@@ -83,9 +83,9 @@ class CallTraceTest {
     @Test
     void workIsCountedFromTheShapes() {
         try (Tensor dense = filled(DType.F32, 64, 128); Nf4Weight packed = Nf4Weight.quantize(stream, dense, 64, true);
-             Tensor a = filled(DType.F32, 2, 128); Tensor b = filled(DType.F32, 64, 2); Tensor u = filled(DType.F32, 3, 2);
-             Tensor da = filled(DType.F32, 2, 128); Tensor db = filled(DType.F32, 64, 2); Tensor dx = filled(DType.F32, 3, 128);
-             CallTrace trace = CallTrace.of(stream)) {
+                Tensor a = filled(DType.F32, 2, 128); Tensor b = filled(DType.F32, 64, 2); Tensor u = filled(DType.F32, 3, 2);
+                Tensor da = filled(DType.F32, 2, 128); Tensor db = filled(DType.F32, 64, 2); Tensor dx = filled(DType.F32, 3, 128);
+                CallTrace trace = CallTrace.of(stream)) {
             LinearWeight base = LinearWeight.nf4(packed, null);
             LoraWeights lora = new LoraWeights(a, b, 4);
             double product = 2.0 * 3 * 128 * 64;
@@ -112,7 +112,7 @@ class CallTraceTest {
     @Test
     void attentionCountsThePairsThatSeeEachOther() {
         try (Tensor q = filled(DType.F32, 5, 16); Tensor lse = filled(DType.F32, 5, 2); Tensor out = filled(DType.F32, 5, 16);
-             CallTrace trace = CallTrace.of(stream)) {
+                CallTrace trace = CallTrace.of(stream)) {
             AttentionShape shape = AttentionShape.of(2, 2, 8);
             AttentionOps.forward(stream, shape, PackedSequences.ofLengths(2, 3), q, q, q, lse, out);
             AttentionOps.forward(stream, shape.withWindow(2), PackedSequences.ofLengths(2, 3), q, q, q, lse, out);
@@ -120,7 +120,8 @@ class CallTraceTest {
             AttentionOps.forward(stream, shape, cached, q.rows(0, 1), q, q, lse.rows(0, 1), out.rows(0, 1));
             double bytes = 4 * 5 * 16;
             assertEquals(List.of(new Work(4 * 16 * 9, 3 * bytes, bytes + 4 * 5 * 2), new Work(4 * 16 * 8, 3 * bytes, bytes + 4 * 5 * 2),
-                    new Work(4 * 16 * 3, 4 * 16 * (1 + 2 * 3), 4 * 16 + 4 * 2)), trace.entries().stream().map(CallTrace.Entry::work).toList());
+                    new Work(4 * 16 * 3, 4 * 16 * (1 + 2 * 3), 4 * 16 + 4 * 2)),
+                    trace.entries().stream().map(CallTrace.Entry::work).toList());
         }
     }
 }

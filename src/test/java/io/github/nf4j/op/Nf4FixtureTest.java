@@ -62,7 +62,7 @@ class Nf4FixtureTest {
             Nf4State expected = state(QUANTIZED, name, node, input.rows(), input.cols(), arena);
             try (Nf4Weight weight = Nf4Weight.quantize(stream, input, expected.blockSize(), expected.doubleQuant())) {
                 assertDequantizes(dequantized(name, expected, arena), stream, weight, arena);
-                if (!name.equals("zero-block")) {  // whose codes are arbitrary
+                if (!name.equals("zero-block")) { // whose codes are arbitrary
                     assertSameState(expected, Nf4Ops.exportState(stream, weight, arena));
                 }
             }

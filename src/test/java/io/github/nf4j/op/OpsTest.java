@@ -213,7 +213,7 @@ class OpsTest {
         Tensor table = zeros(2, 4);
         RopeOps.table(stream, ints(0, 6), invFreq, 2, table);
         assertArrayEquals(new float[] {2, 2, 0, 0, (float) (2 * Math.cos(6)), (float) (2 * Math.cos(1.5)),
-            (float) (2 * Math.sin(6)), (float) (2 * Math.sin(1.5))}, table.toFloatArray(), TOLERANCE);
+                (float) (2 * Math.sin(6)), (float) (2 * Math.sin(1.5))}, table.toFloatArray(), TOLERANCE);
         Tensor x = random(2, 8);
         Tensor y = zeros(2, 8);
         RopeOps.forward(stream, x, table, y);
@@ -225,7 +225,7 @@ class OpsTest {
             assertEquals(x.getFloat(1, column + 2) * cos + x.getFloat(1, column) * sin, y.getFloat(1, column + 2),
                     TOLERANCE);
         }
-        RopeOps.backward(stream, y, table, y);  // the transpose of a rotation scaled by 2
+        RopeOps.backward(stream, y, table, y); // the transpose of a rotation scaled by 2
         for (int i = 0; i < 16; i++) {
             assertEquals(4 * x.getFloat(i / 8, i % 8), y.getFloat(i / 8, i % 8), TOLERANCE * 4);
         }

@@ -57,12 +57,12 @@ class AdamWTest {
         FixtureFile file = FixtureFile.safetensors("optim/" + fixture + ".safetensors");
         JsonNode arguments = about.get("arguments");
         try (Device device = Device.open(backend);
-             Stream stream = device.newStream();
-             Arena arena = Arena.ofConfined();
-             Parameter big = new Parameter(device, "big", 1, about.get("sizes").get("big").intValue());
-             Parameter small = new Parameter(device, "small", 1, about.get("sizes").get("small").intValue());
-             AdamW optimizer = new AdamW(stream, List.of(big, small), new AdamW.Settings(0.9, 0.999, 1e-8,
-                     arguments.get("weight_decay").doubleValue(), bits))) {
+                Stream stream = device.newStream();
+                Arena arena = Arena.ofConfined();
+                Parameter big = new Parameter(device, "big", 1, about.get("sizes").get("big").intValue());
+                Parameter small = new Parameter(device, "small", 1, about.get("sizes").get("small").intValue());
+                AdamW optimizer = new AdamW(stream, List.of(big, small), new AdamW.Settings(0.9, 0.999, 1e-8,
+                        arguments.get("weight_decay").doubleValue(), bits))) {
             List<Parameter> parameters = List.of(big, small);
             parameters.forEach(p -> p.value().copyFrom(file.tensor(p.name() + ".initial", arena).toFloatArray()));
             optimizer.zeroGrad();
@@ -83,10 +83,10 @@ class AdamWTest {
     @CsvSource({"REFERENCE", "CPU"})
     void theGlobalNormIsReportedAndClipped(Backend backend) {
         try (Device device = Device.open(backend);
-             Stream stream = device.newStream();
-             Parameter first = new Parameter(device, "first", 3, 5);
-             Parameter second = new Parameter(device, "second", 1, 7);
-             AdamW optimizer = new AdamW(stream, List.of(first, second), new AdamW.Settings(0, 0, 1e3, 0, 32))) {
+                Stream stream = device.newStream();
+                Parameter first = new Parameter(device, "first", 3, 5);
+                Parameter second = new Parameter(device, "second", 1, 7);
+                AdamW optimizer = new AdamW(stream, List.of(first, second), new AdamW.Settings(0, 0, 1e3, 0, 32))) {
             float[] zero = new float[15];
             first.value().copyFrom(zero);
             second.value().copyFrom(new float[7]);
@@ -108,12 +108,12 @@ class AdamWTest {
     @CsvSource({"32", "8"})
     void resumedStepsAreTheSame(int bits) {
         try (Device device = Device.open(Backend.REFERENCE);
-             Stream stream = device.newStream();
-             Parameter whole = parameter(device);
-             Parameter resumed = parameter(device);
-             AdamW once = new AdamW(stream, List.of(whole), new AdamW.Settings(0.9, 0.999, 1e-8, 0.1, bits));
-             AdamW before = new AdamW(stream, List.of(resumed), new AdamW.Settings(0.9, 0.999, 1e-8, 0.1, bits));
-             AdamW after = new AdamW(stream, List.of(resumed), new AdamW.Settings(0.9, 0.999, 1e-8, 0.1, bits))) {
+                Stream stream = device.newStream();
+                Parameter whole = parameter(device);
+                Parameter resumed = parameter(device);
+                AdamW once = new AdamW(stream, List.of(whole), new AdamW.Settings(0.9, 0.999, 1e-8, 0.1, bits));
+                AdamW before = new AdamW(stream, List.of(resumed), new AdamW.Settings(0.9, 0.999, 1e-8, 0.1, bits));
+                AdamW after = new AdamW(stream, List.of(resumed), new AdamW.Settings(0.9, 0.999, 1e-8, 0.1, bits))) {
             for (int step = 0; step < 3; step++) {
                 step(once, whole, step);
                 step(before, resumed, step);

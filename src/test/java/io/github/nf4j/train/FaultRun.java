@@ -56,8 +56,8 @@ public final class FaultRun {
 
     private static void work(PretrainedModel source, boolean train) {
         try (Device device = Device.open(new DeviceOptions(Backend.CPU, 0, 2, Isa.AUTO));
-             Stream stream = device.newStream(1 << 20);
-             LlamaModel model = source.load(stream, Quantization.nf4(), DType.F32)) {
+                Stream stream = device.newStream(1 << 20);
+                LlamaModel model = source.load(stream, Quantization.nf4(), DType.F32)) {
             if (train) {
                 Adapters.attach(model, PeftConfig.of(4, 8, 0, List.of("q_proj", "down_proj"), false, "model"), 1);
                 try (Trainer trainer = new Trainer(model, DATA, Trainer.Settings.of(1, 1e-3))) {

@@ -32,9 +32,9 @@ class MergedModelTest {
 
     private void merge(long shardBytes, Path output) throws IOException {
         try (PretrainedModel source = PretrainedModel.open(MODEL);
-             Device device = Device.open(Backend.CPU);
-             Stream stream = device.newStream();
-             LlamaModel model = source.load(stream, Quantization.none(), DType.F32)) {
+                Device device = Device.open(Backend.CPU);
+                Stream stream = device.newStream();
+                LlamaModel model = source.load(stream, Quantization.none(), DType.F32)) {
             MergedModel.write(source, model, DType.F32, shardBytes, output);
         }
     }

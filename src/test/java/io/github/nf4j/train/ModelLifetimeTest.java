@@ -42,7 +42,7 @@ class ModelLifetimeTest {
     }
 
     private static List<int[]> generate(LlamaModel model) {
-        return new Generator(model, Sampler.GREEDY, Set.of(), 1).generate(PROMPT, 4, (_, _) -> { });
+        return new Generator(model, Sampler.GREEDY, Set.of(), 1).generate(PROMPT, 4, (_, _) -> {});
     }
 
     @Test

@@ -48,7 +48,7 @@ public final class SoakRun {
         long nanos = Long.parseLong(arguments[2]) * 1_000_000_000L;
         long start = System.nanoTime();
         try (PretrainedModel model = PretrainedModel.open(Path.of(arguments[1]));
-             ExecutorService threads = Executors.newFixedThreadPool(THREADS)) {
+                ExecutorService threads = Executors.newFixedThreadPool(THREADS)) {
             double expected = work(model);
             long objects = (long) live.invokeExact();
             int rounds = 0;
@@ -78,8 +78,8 @@ public final class SoakRun {
     /// Everything from open to close, with an allocation that fails in between; the loss of the third step.
     private static double work(PretrainedModel source) {
         try (Device device = Device.open(new DeviceOptions(Backend.CPU, 0, 2, Isa.AUTO));
-             Stream stream = device.newStream(1 << 20);
-             LlamaModel model = source.load(stream, Quantization.nf4(), DType.F32)) {
+                Stream stream = device.newStream(1 << 20);
+                LlamaModel model = source.load(stream, Quantization.nf4(), DType.F32)) {
             try {
                 Memory.allocate(device, Long.MAX_VALUE / 2).close();
                 throw new IllegalStateException("4 EiB were allocated");

@@ -33,7 +33,7 @@ class StepProfileTest {
     static void run() throws IOException {
         int[] ids = {1, 2, 3, 4, 5, 6, 7, 8};
         try (PretrainedModel pretrained = PretrainedModel.open(MODEL); Device device = Device.open(Backend.CPU);
-             Stream stream = device.newStream(); LlamaModel model = pretrained.load(stream, Quantization.nf4(), DType.F32)) {
+                Stream stream = device.newStream(); LlamaModel model = pretrained.load(stream, Quantization.nf4(), DType.F32)) {
             assertEquals(LAYERS, model.config().layers());
             model.attachAdapters(_ -> Optional.of(new LoraSettings(4, 8, false, 0)), 1);
             profile = StepProfile.of(model, TokenBatch.of(List.of(ids), List.of(ids)), 1);
@@ -50,7 +50,8 @@ class StepProfileTest {
 
     @Test
     void everyOperationOfTheModelIsThereAsOftenAsItRuns() {
-        Map<String, Integer> calls = profile.totals().stream().collect(Collectors.toMap(StepProfile.Total::operation, StepProfile.Total::calls));
+        Map<String, Integer> calls = profile.totals().stream()
+                .collect(Collectors.toMap(StepProfile.Total::operation, StepProfile.Total::calls));
         assertEquals(7 * LAYERS, calls.get("lora.forward"));
         assertEquals(7 * LAYERS, calls.get("lora.backward"));
         assertEquals(2 * LAYERS + 1, calls.get("norm.forward"));
@@ -109,7 +110,8 @@ class StepProfileTest {
     }
 
     private static List<String> layers(String phase) {
-        return names(profile.step().children().stream().filter(span -> span.name().equals(phase)).findFirst().orElseThrow().children().stream()
+        return names(profile.step().children().stream().filter(span -> span.name().equals(phase)).findFirst().orElseThrow().children()
+                .stream()
                 .filter(span -> span.kind() == Span.Kind.LAYER).toList());
     }
 

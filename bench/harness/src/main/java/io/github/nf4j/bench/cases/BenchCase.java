@@ -18,7 +18,7 @@ import java.util.function.Function;
 /// @param beside  other operations of ours on the same shape, which are measured in turns with it
 /// @param prepare allocates the buffers and fills them
 public record BenchCase(String op, String shape, Map<String, Long> dims, DType dtype, Work work, long bytes, Gemm gemm,
-                        List<BenchCase> beside, Function<Buffers, Subject> prepare) {
+        List<BenchCase> beside, Function<Buffers, Subject> prepare) {
     public BenchCase {
         dims = new TreeMap<>(dims);
     }

@@ -67,18 +67,18 @@ final class LayerCases {
         Work work = new Work(3.0 * m * n, e * m * n + 4.0 * m * headDim, e * m * n);
         return new BenchCase("rope." + direction(forward), shape, Map.of("m", m, "heads", (long) heads, "head_dim", (long) headDim), dtype,
                 work, (long) work.bytes(), null, buffers -> {
-            Tensor[] table = buffers.random(DType.F32, m, headDim);
-            Tensor[] x = buffers.random(dtype, m, n);
-            Tensor[] y = buffers.zeros(dtype, m, n);
-            return new Subject(i -> rotate(buffers.stream(), forward, x[i], table[i], y[i]), v -> {
-                rotate(buffers.stream(), forward, x[0], table[0], y[0]);
-                for (long[] r : v.rows(m, ELEMENT * n)) {
-                    Tensor want = v.zeros(dtype, r[1], n);
-                    rotate(v.stream(), forward, v.view(x[0].rows(r[0], r[1])), v.view(table[0].rows(r[0], r[1])), want);
-                    v.compare(y[0].rows(r[0], r[1]), want);
-                }
-            });
-        });
+                    Tensor[] table = buffers.random(DType.F32, m, headDim);
+                    Tensor[] x = buffers.random(dtype, m, n);
+                    Tensor[] y = buffers.zeros(dtype, m, n);
+                    return new Subject(i -> rotate(buffers.stream(), forward, x[i], table[i], y[i]), v -> {
+                        rotate(buffers.stream(), forward, x[0], table[0], y[0]);
+                        for (long[] r : v.rows(m, ELEMENT * n)) {
+                            Tensor want = v.zeros(dtype, r[1], n);
+                            rotate(v.stream(), forward, v.view(x[0].rows(r[0], r[1])), v.view(table[0].rows(r[0], r[1])), want);
+                            v.compare(y[0].rows(r[0], r[1]), want);
+                        }
+                    });
+                });
     }
 
     private static void rotate(Stream stream, boolean forward, Tensor x, Tensor table, Tensor y) {

@@ -45,20 +45,20 @@ final class LinearCases {
         Work work = new Work(2.0 * m * n * k, m * n * dtype.bytes() + NF4_BYTES * n * k, m * k * dtype.bytes());
         return new BenchCase("nf4.matmul_backward", shape, dims(m, n, k), dtype, work, (long) work.bytes(),
                 new Gemm(m, k, n, false), buffers -> {
-            Tensor source = buffers.source(dtype, n, k);
-            Nf4Weight[] w = buffers.quantized(source);
-            Tensor[] dy = buffers.random(dtype, m, n);
-            Tensor[] dx = buffers.zeros(dtype, m, k);
-            return new Subject(i -> Nf4Ops.matmulBackward(buffers.stream(), dy[i], w[i], dx[i]), v -> {
-                Nf4Weight exact = v.quantized(source);
-                Nf4Ops.matmulBackward(buffers.stream(), dy[0], w[0], dx[0]);
-                for (long[] r : v.rows(m, n * k)) {
-                    Tensor want = v.zeros(dtype, r[1], k);
-                    Nf4Ops.matmulBackward(v.stream(), v.view(dy[0].rows(r[0], r[1])), exact, want);
-                    v.compare(dx[0].rows(r[0], r[1]), want);
-                }
-            });
-        });
+                    Tensor source = buffers.source(dtype, n, k);
+                    Nf4Weight[] w = buffers.quantized(source);
+                    Tensor[] dy = buffers.random(dtype, m, n);
+                    Tensor[] dx = buffers.zeros(dtype, m, k);
+                    return new Subject(i -> Nf4Ops.matmulBackward(buffers.stream(), dy[i], w[i], dx[i]), v -> {
+                        Nf4Weight exact = v.quantized(source);
+                        Nf4Ops.matmulBackward(buffers.stream(), dy[0], w[0], dx[0]);
+                        for (long[] r : v.rows(m, n * k)) {
+                            Tensor want = v.zeros(dtype, r[1], k);
+                            Nf4Ops.matmulBackward(v.stream(), v.view(dy[0].rows(r[0], r[1])), exact, want);
+                            v.compare(dx[0].rows(r[0], r[1]), want);
+                        }
+                    });
+                });
     }
 
     static BenchCase quantize(String shape, long n, long k, DType dtype) {
@@ -145,23 +145,24 @@ final class LinearCases {
             Tensor[] db = buffers.zeros(DType.F32, n, RANK);
             return new Subject(i -> LoraOps.backward(buffers.stream(), lora.x[i], dy[i], lora.u[i], lora.base[i], lora.adapter[i], false,
                     da[i], db[i], dx[i]), v -> {
-                LoraOps.backward(buffers.stream(), lora.x[0], dy[0], lora.u[0], lora.base[0], lora.adapter[0], false, da[0], db[0], dx[0]);
-                LinearWeight exact = lora.exactBase(v);
-                // da and db sum over all tokens: compared in one rank, which costs a sixteenth
-                Tensor wantA = v.zeros(DType.F32, 1, k);
-                Tensor wantB = v.zeros(DType.F32, n, 1);
-                LoraOps.backward(v.stream(), v.view(lora.x[0]), v.view(dy[0]), v.view(lora.u[0].columns(RANK - 1, 1)), exact,
-                        lora.adapter(v, RANK - 1, 1), false, wantA, wantB, null);
-                v.compare(da[0].rows(RANK - 1, 1), wantA);
-                v.compare(db[0].columns(RANK - 1, 1), wantB);
-                for (long[] r : v.rows(m, n * k)) {
-                    Tensor want = v.zeros(dtype, r[1], k);
-                    LoraOps.backward(v.stream(), v.view(lora.x[0].rows(r[0], r[1])), v.view(dy[0].rows(r[0], r[1])),
-                            v.view(lora.u[0].rows(r[0], r[1])), exact, lora.adapter(v, 0, RANK), false,
-                            v.zeros(DType.F32, RANK, k), v.zeros(DType.F32, n, RANK), want);
-                    v.compare(dx[0].rows(r[0], r[1]), want);
-                }
-            });
+                        LoraOps.backward(buffers.stream(), lora.x[0], dy[0], lora.u[0], lora.base[0], lora.adapter[0], false, da[0], db[0],
+                                dx[0]);
+                        LinearWeight exact = lora.exactBase(v);
+                        // da and db sum over all tokens: compared in one rank, which costs a sixteenth
+                        Tensor wantA = v.zeros(DType.F32, 1, k);
+                        Tensor wantB = v.zeros(DType.F32, n, 1);
+                        LoraOps.backward(v.stream(), v.view(lora.x[0]), v.view(dy[0]), v.view(lora.u[0].columns(RANK - 1, 1)), exact,
+                                lora.adapter(v, RANK - 1, 1), false, wantA, wantB, null);
+                        v.compare(da[0].rows(RANK - 1, 1), wantA);
+                        v.compare(db[0].columns(RANK - 1, 1), wantB);
+                        for (long[] r : v.rows(m, n * k)) {
+                            Tensor want = v.zeros(dtype, r[1], k);
+                            LoraOps.backward(v.stream(), v.view(lora.x[0].rows(r[0], r[1])), v.view(dy[0].rows(r[0], r[1])),
+                                    v.view(lora.u[0].rows(r[0], r[1])), exact, lora.adapter(v, 0, RANK), false,
+                                    v.zeros(DType.F32, RANK, k), v.zeros(DType.F32, n, RANK), want);
+                            v.compare(dx[0].rows(r[0], r[1]), want);
+                        }
+                    });
         });
     }
 

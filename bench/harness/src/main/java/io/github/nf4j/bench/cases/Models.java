@@ -15,7 +15,7 @@ public final class Models {
     }
 
     public record Model(String name, int layers, int hidden, int intermediate, int heads, int kvHeads, int headDim, int vocabulary,
-                        boolean tiedEmbeddings) {
+            boolean tiedEmbeddings) {
         /// The linear layers that differ in shape, as [out, in]: o has that of q, v that of k, up that of gate.
         Map<String, int[]> linears() {
             Map<String, int[]> linears = new LinkedHashMap<>();

@@ -24,18 +24,18 @@ final class StateCases {
         Work work = new Work(12.0 * n, n * (8 + state), n * (4 + state));
         return new BenchCase(eightBit ? "optim.adamw8bit" : "optim.adamw", shape, Map.of("n", n), DType.F32, work,
                 (long) (n * (8 + state)), null, buffers -> {
-            State state0 = new State(buffers, n, eightBit);
-            AdamwParameters[] steps = new AdamwParameters[buffers.slots()];
-            for (int i = 0; i < steps.length; i++) {
-                steps[i] = state0.parameters(i);
-            }
-            return new Subject(i -> step(buffers.stream(), steps[i]), v -> {
-                State copy = state0.copyFor(v);
-                step(buffers.stream(), steps[0]);
-                step(v.stream(), copy.parameters(0));
-                v.compare(state0.param[0], copy.param[0]);
-            });
-        });
+                    State state0 = new State(buffers, n, eightBit);
+                    AdamwParameters[] steps = new AdamwParameters[buffers.slots()];
+                    for (int i = 0; i < steps.length; i++) {
+                        steps[i] = state0.parameters(i);
+                    }
+                    return new Subject(i -> step(buffers.stream(), steps[i]), v -> {
+                        State copy = state0.copyFor(v);
+                        step(buffers.stream(), steps[0]);
+                        step(v.stream(), copy.parameters(0));
+                        v.compare(state0.param[0], copy.param[0]);
+                    });
+                });
     }
 
     private static void step(Stream stream, AdamwParameters parameters) {

@@ -24,14 +24,15 @@ import picocli.CommandLine.Spec;
 /// `nf4j-bench compare`.
 @Command(name = "compare", mixinStandardHelpOptions = true, description = {"Compares two result files row by row.",
         "Exit code: 0 nothing to object to, 1 slower, 2 unusable files or nothing in both, 3 different machines, "
-        + "4 not enough evidence (--fail-on ambg, missing), 5 wrong results."})
+                + "4 not enough evidence (--fail-on ambg, missing), 5 wrong results."})
 final class CompareCommand implements Callable<Integer> {
     private static final String PROMOTED = "baseline";
 
     @Spec
     private CommandSpec spec;
 
-    @Parameters(index = "0", paramLabel = "BASE", description = "A result file, or the word baseline for the promoted one of NEW's machine.")
+    @Parameters(index = "0", paramLabel = "BASE",
+            description = "A result file, or the word baseline for the promoted one of NEW's machine.")
     private String base;
 
     @Parameters(index = "1", paramLabel = "NEW")

@@ -23,7 +23,8 @@ import picocli.CommandLine.Spec;
 /// `nf4j-bench regress`.
 @Command(name = "regress", mixinStandardHelpOptions = true, description = {
         "Builds another revision and measures both in turns, in one session. Slower and faster count when two passes with fresh "
-        + "processes agree.", "Exit code: 0 no regression, 1 regression, 2 unusable, 4 not enough evidence (--fail-on ambg), 5 wrong results."})
+                + "processes agree.",
+        "Exit code: 0 no regression, 1 regression, 2 unusable, 4 not enough evidence (--fail-on ambg), 5 wrong results."})
 final class RegressCommand implements Callable<Integer> {
     @Spec
     private CommandSpec spec;
@@ -74,7 +75,8 @@ final class RegressCommand implements Callable<Integer> {
         String ratio = judgement.ratio() == null ? judgement.failure() : String.format(Locale.ROOT, "%.3f [%.3f, %.3f] in pass %d%s",
                 judgement.ratio().centre(), judgement.ratio().low(), judgement.ratio().high(), judgement.passes(),
                 judgement.noisy() ? ", noisy" : "");
-        out.printf("%-10s %-80s %s%n", judgement.wrong() ? "WRONG" : judgement.verdict(), benchCase.op() + " " + benchCase.shapeText(), ratio);
+        out.printf("%-10s %-80s %s%n", judgement.wrong() ? "WRONG" : judgement.verdict(), benchCase.op() + " " + benchCase.shapeText(),
+                ratio);
         out.flush();
     }
 }

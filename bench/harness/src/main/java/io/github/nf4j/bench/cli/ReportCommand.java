@@ -36,7 +36,8 @@ final class ReportCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        List<ResultFile> runs = files.stream().map(ResultFiles::read).sorted(Comparator.comparing(file -> file.run().startedUtc())).toList();
+        List<ResultFile> runs = files.stream().map(ResultFiles::read).sorted(Comparator.comparing(file -> file.run().startedUtc()))
+                .toList();
         String table = MarkdownReport.of(runs.getLast());
         if (markdown == null) {
             spec.commandLine().getOut().println(table);

@@ -48,7 +48,8 @@ final class TrainCommand implements Callable<Integer> {
     @Option(names = "--tokens", defaultValue = "256", paramLabel = "N", description = "Of a sequence. Default: ${DEFAULT-VALUE}.")
     private int tokens;
 
-    @Option(names = "--steps", defaultValue = "5", paramLabel = "N", description = "Counted steps, after one more. Default: ${DEFAULT-VALUE}.")
+    @Option(names = "--steps", defaultValue = "5", paramLabel = "N",
+            description = "Counted steps, after one more. Default: ${DEFAULT-VALUE}.")
     private int steps;
 
     @Option(names = "--threads", defaultValue = "0", paramLabel = "N", description = "0 takes the cores that this process may use.")
@@ -67,7 +68,8 @@ final class TrainCommand implements Callable<Integer> {
         int depth = layers == null ? chosen.layers() : layers;
         for (int[] size : new int[][] {{depth, 1}, {sequences, 1}, {tokens, 2}, {steps, 1}, {threads + 1, 1}}) {
             if (size[0] < size[1]) {
-                throw new ParameterException(spec.commandLine(), "--layers, --sequences and --steps must be at least 1, --tokens 2, --threads 0");
+                throw new ParameterException(spec.commandLine(),
+                        "--layers, --sequences and --steps must be at least 1, --tokens 2, --threads 0");
             }
         }
         try (Device device = Device.open(new DeviceOptions(Backend.CPU, 0, threads, Isa.AUTO))) {

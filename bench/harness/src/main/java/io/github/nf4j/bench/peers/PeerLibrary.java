@@ -50,8 +50,9 @@ public enum PeerLibrary {
             String java = Path.of(System.getProperty("java.home"), "bin/java").toString();
             return Optional.of(new Launch(List.of(java, "-Xmx2g", "--enable-native-access=ALL-UNNAMED",
                     "-Dai.djl.pytorch.num_threads=" + threads, "-cp", folder + "/*:" + folder.resolve("lib") + "/*",
-                    "io.github.nf4j.bench.libtorch.TorchPeer"), Map.of("DJL_CACHE_DIR", peers(checkout, "djl").toString(),
-                    "DJL_OFFLINE", "true", "OPT_OUT_TRACKING", "true")));
+                    "io.github.nf4j.bench.libtorch.TorchPeer"),
+                    Map.of("DJL_CACHE_DIR", peers(checkout, "djl").toString(),
+                            "DJL_OFFLINE", "true", "OPT_OUT_TRACKING", "true")));
         }
     },
     /// Dequantizes, then multiplies: what it does in training.

@@ -40,7 +40,8 @@ final class Charts {
             svg.line(x.at(decade), 20, x.at(decade), height - 40, "#eeeeee", 1).label(x.at(decade), height - 25, "middle", number(decade));
         }
         for (double decade = Math.pow(10, Math.ceil(Math.log10(lowest))); decade <= highest; decade *= 10) {
-            svg.line(MARGIN, y.at(decade), WIDTH - 20, y.at(decade), "#eeeeee", 1).label(MARGIN - 6, y.at(decade) + 4, "end", number(decade));
+            svg.line(MARGIN, y.at(decade), WIDTH - 20, y.at(decade), "#eeeeee", 1).label(MARGIN - 6, y.at(decade) + 4, "end",
+                    number(decade));
         }
         svg.label(WIDTH / 2.0, height - 8, "middle", "operations per byte").label(6, 12, "start", "GFLOP/s");
         roof(svg, x, y, floors.readGbs(), floors.fmaGflops(), "F32 fused multiply-add");
@@ -65,7 +66,8 @@ final class Charts {
 
     /// New / base of each row, with its interval.
     static String ratios(List<RowComparison> rows) {
-        List<RowComparison> compared = rows.stream().filter(row -> row.comparison() != null && !row.comparison().ratio().isUnbounded()).toList();
+        List<RowComparison> compared = rows.stream().filter(row -> row.comparison() != null && !row.comparison().ratio().isUnbounded())
+                .toList();
         if (compared.isEmpty()) {
             return "";
         }
@@ -105,7 +107,8 @@ final class Charts {
             CaseResult row = runs.get(i);
             double x = MARGIN + i * step;
             double y = height - 10 - (height - 40) * row.stats().median() / most;
-            svg.line(x, height - 10 - (height - 40) * row.stats().q1() / most, x, height - 10 - (height - 40) * row.stats().q3() / most, GREY, 4);
+            svg.line(x, height - 10 - (height - 40) * row.stats().q1() / most, x, height - 10 - (height - 40) * row.stats().q3() / most,
+                    GREY, 4);
             svg.dot(x, y, 3, row.status() == CaseResult.Status.NOISY ? AMBER : BLUE, number(row.stats().median()) + " us");
         }
         svg.line(MARGIN, height - 10, WIDTH / 2.0 - MARGIN, height - 10, BLACK, 1);

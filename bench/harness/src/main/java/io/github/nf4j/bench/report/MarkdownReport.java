@@ -54,12 +54,14 @@ public final class MarkdownReport {
     }
 
     private static String header(ResultFile file) {
-        String code = file.code().gitSha() == null ? "unknown revision" : file.code().gitSha() + (file.code().dirty() ? " with changes" : "");
+        String code = file.code().gitSha() == null ? "unknown revision"
+                : file.code().gitSha() + (file.code().dirty() ? " with changes" : "");
         String floors = file.floors() == null ? "floors not measured" : String.format(Locale.ROOT,
                 "measured limits: copy %.1f GB/s, read %.1f GB/s, F32 %s, BF16 %s", file.floors().copyGbs(), file.floors().readGbs(),
                 gflops(file.floors().fmaGflops()), gflops(file.floors().bf16Gflops()));
         return file.run().id() + ", suite " + file.run().suite() + ", " + code + "\n\n" + file.machine().fingerprint() + " ("
-                + file.machine().cpu() + ", " + file.machine().isa() + (file.machine().virtual() ? ", virtual" : "") + "); " + floors + "\n";
+                + file.machine().cpu() + ", " + file.machine().isa() + (file.machine().virtual() ? ", virtual" : "") + "); " + floors
+                + "\n";
     }
 
     private static String gflops(Double value) {

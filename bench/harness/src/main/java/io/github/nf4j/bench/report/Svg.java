@@ -12,8 +12,9 @@ final class Svg {
     }
 
     Svg line(double x1, double y1, double x2, double y2, String colour, double width) {
-        text.append(String.format(Locale.ROOT, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" stroke-width=\"%.1f\"/>%n",
-                x1, y1, x2, y2, colour, width));
+        text.append(
+                String.format(Locale.ROOT, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" stroke-width=\"%.1f\"/>%n",
+                        x1, y1, x2, y2, colour, width));
         return this;
     }
 

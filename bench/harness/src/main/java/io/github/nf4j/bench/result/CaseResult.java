@@ -14,7 +14,7 @@ import java.util.stream.Collectors;
 /// @param stats  of the samples, null if there are none
 /// @param peers  other libraries, measured in turns with this row
 public record CaseResult(String id, Key key, String repro, Status status, String note, Work work, Verify verify, Timing timing,
-                         Summary stats, Rate rate, List<Peer> peers) {
+        Summary stats, Rate rate, List<Peer> peers) {
     public CaseResult {
         peers = peers == null ? List.of() : List.copyOf(peers);
     }
@@ -41,7 +41,7 @@ public record CaseResult(String id, Key key, String repro, Status status, String
     /// @param scope `kernel` (C driver), `call` (through FFM), `step` (a whole training step), `load`
     /// @param cache `cold` (inputs rotate through more than the last-level cache) or `warm` (one set of buffers)
     public record Key(String op, String shape, Map<String, Long> dims, String dtype, String backend, String isa, int threads,
-                      String scope, String cache) {
+            String scope, String cache) {
         public Key {
             dims = new TreeMap<>(dims);
         }
@@ -71,7 +71,7 @@ public record CaseResult(String id, Key key, String repro, Status status, String
     /// @param foreignShare share of the time in which our threads waited for a processor, or the hypervisor took it
     /// @param mhz         clock before and after, where the kernel tells
     public record Timing(String clock, int warmupCalls, int callsPerSample, int slots, double[] samplesUs, double[] disturbedUs,
-                         double foreignShare, double[] mhz) {
+            double foreignShare, double[] mhz) {
     }
 
     /// @param floorUs   the least time that the measured peaks and bandwidths allow

@@ -8,7 +8,7 @@ package io.github.nf4j.bench.result;
 /// @param governor    of the clock, null where the kernel shows none, as in virtual machines
 /// @param virtual     whether a hypervisor is below, whose other guests nobody sees from here
 public record Machine(String fingerprint, String cpu, int cores, String isa, long llcMb, long ramMb, String governor, boolean virtual,
-                      String os, String kernel, Jvm jvm) {
+        String os, String kernel, Jvm jvm) {
     public record Jvm(String vendor, String version, String flags) {
     }
 }

@@ -25,7 +25,7 @@ public record ResultFile(String schema, Run run, Code code, Machine machine, Flo
     /// @param id       of this run: its start and a random part
     /// @param finished false in a file that an interrupted run has left
     public record Run(String id, String startedUtc, double durationS, boolean finished, List<String> argv, long seed, String suite,
-                      String order) {
+            String order) {
     }
 
     /// @param gitSha  null outside a git checkout

@@ -47,7 +47,7 @@ public final class TrainingRun {
     /// @param peakMb largest resident memory of this process, where the kernel tells
     /// @param weightMb what the frozen weights take
     public record Outcome(String model, int layers, String base, String compute, int tokensPerStep, double tokensPerS, long peakMb,
-                          long weightMb, List<Step> steps) {
+            long weightMb, List<Step> steps) {
     }
 
     /// The first step is not counted: it takes memory and warms up.
@@ -68,8 +68,8 @@ public final class TrainingRun {
             List<Step> counted = steps.subList(1, steps.size());
             int tokens = batch.tokens();
             double seconds = counted.stream().mapToDouble(Step::seconds).sum();
-            return new Outcome(setup.model.name(), setup.layers, setup.nf4 ? "nf4" : "none", setup.compute.name().toLowerCase(Locale.ROOT), tokens,
-                    tokens * counted.size() / seconds, peakMb(), model.weightMemory().bytes() >> 20, counted);
+            return new Outcome(setup.model.name(), setup.layers, setup.nf4 ? "nf4" : "none", setup.compute.name().toLowerCase(Locale.ROOT),
+                    tokens, tokens * counted.size() / seconds, peakMb(), model.weightMemory().bytes() >> 20, counted);
         }
     }
 
@@ -93,7 +93,8 @@ public final class TrainingRun {
         Model model = setup.model;
         return new ModelConfig(ModelConfig.Architecture.LLAMA, model.vocabulary(), model.hidden(), model.intermediate(), setup.layers,
                 model.heads(), model.kvHeads(), model.headDim(), 1e-5, 10000, new RopeScaling.None(), MOST_POSITIONS, false, false, false,
-                Collections.nCopies(setup.layers, 0), model.tiedEmbeddings(), DType.F32, OptionalInt.empty(), List.of(), OptionalInt.empty(), false);
+                Collections.nCopies(setup.layers, 0), model.tiedEmbeddings(), DType.F32, OptionalInt.empty(), List.of(),
+                OptionalInt.empty(), false);
     }
 
     private static TokenBatch batch(Setup setup) {

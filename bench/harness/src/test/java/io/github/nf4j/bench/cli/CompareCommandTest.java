@@ -135,7 +135,8 @@ class CompareCommandTest {
         Path html = folder.resolve("page.html");
         Path xml = folder.resolve("tests.xml");
         Path markdown = folder.resolve("table.md");
-        assertEquals(1, compare(base, slower, "--html", html.toString(), "--junit", xml.toString(), "--md", markdown.toString()).exitCode());
+        assertEquals(1,
+                compare(base, slower, "--html", html.toString(), "--junit", xml.toString(), "--md", markdown.toString()).exitCode());
         var suite = DocumentBuilderFactory.newDefaultInstance().newDocumentBuilder().parse(xml.toFile()).getDocumentElement();
         assertEquals("2", suite.getAttribute("tests"));
         assertEquals("1", suite.getAttribute("failures"));

@@ -51,7 +51,8 @@ class JudgeTest {
     }
 
     private static Judgement judge(Build candidate, double spin, double threshold) throws Exception {
-        BenchCase benchCase = Catalog.cases(Catalog.Suite.SMOKE).stream().filter(c -> c.op().equals("rope.forward")).findFirst().orElseThrow();
+        BenchCase benchCase = Catalog.cases(Catalog.Suite.SMOKE).stream().filter(c -> c.op().equals("rope.forward")).findFirst()
+                .orElseThrow();
         return new Judge(Build.current("base"), candidate, TARGET, threshold, NANOS, spin).judge(benchCase);
     }
 }

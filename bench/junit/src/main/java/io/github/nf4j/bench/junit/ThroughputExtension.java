@@ -32,8 +32,9 @@ final class ThroughputExtension implements InvocationInterceptor {
             throw new ExtensionConfigurationException("atLeast is " + test.atLeast() + "; it must be positive");
         }
         Object instance = call.getTarget().orElseThrow();
-        Method baseline = ReflectionSupport.findMethod(instance.getClass(), test.baseline()).orElseThrow(() ->
-                new ExtensionConfigurationException("baseline: " + instance.getClass().getName() + " has no method " + test.baseline() + "()"));
+        Method baseline = ReflectionSupport.findMethod(instance.getClass(), test.baseline())
+                .orElseThrow(() -> new ExtensionConfigurationException(
+                        "baseline: " + instance.getClass().getName() + " has no method " + test.baseline() + "()"));
         PairedTimer timer = new PairedTimer(operation(call.getExecutable(), instance), operation(baseline, instance));
         String key = instance.getClass().getName() + "." + call.getExecutable().getName();
         if (test.stored().isEmpty()) {
