@@ -137,6 +137,7 @@ final class ProfileCommand implements Callable<Integer> {
         String ofFloor = floors.filter(f -> work.bytes() > 0)
                 .map(f -> String.format(Locale.ROOT, "%.0f %%", 100 * f.nanos(work, bf16) / nanos)).orElse("");
         console.printf(Locale.ROOT, "%-28s %6s %10.2f %5.1f %% %10.1f %10.2f %9s%n", name, calls, nanos / NANOS_PER_MILLI,
-                100.0 * nanos / all, work.bytes() / 1e6, work.flops() / 1e9, ofFloor);
+                100.0 * nanos / all,
+                work.bytes() / 1e6, work.flops() / 1e9, ofFloor);
     }
 }

@@ -110,9 +110,9 @@ class StepProfileTest {
     }
 
     private static List<String> layers(String phase) {
-        return names(profile.step().children().stream().filter(span -> span.name().equals(phase)).findFirst().orElseThrow().children()
-                .stream()
-                .filter(span -> span.kind() == Span.Kind.LAYER).toList());
+        return names(
+                profile.step().children().stream().filter(span -> span.name().equals(phase)).findFirst().orElseThrow().children().stream()
+                        .filter(span -> span.kind() == Span.Kind.LAYER).toList());
     }
 
     private static List<String> names(List<Span> spans) {

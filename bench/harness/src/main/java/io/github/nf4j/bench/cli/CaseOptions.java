@@ -6,7 +6,7 @@ import io.github.nf4j.DeviceOptions;
 import io.github.nf4j.Isa;
 import io.github.nf4j.bench.cases.BenchCase;
 import io.github.nf4j.bench.cases.Catalog;
-import io.github.nf4j.bench.regress.Judge;
+import io.github.nf4j.bench.regress.WorkerPasses;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Set;
@@ -52,8 +52,8 @@ final class CaseOptions {
         return Device.open(new DeviceOptions(backend, 0, threads, Isa.AUTO));
     }
 
-    Judge.Target target(long seed) {
-        return new Judge.Target(backend, threads, suite, seed);
+    WorkerPasses.Target target(long seed) {
+        return new WorkerPasses.Target(backend, threads, suite, seed);
     }
 
     /// @throws ParameterException if nothing matches, with the nearest names

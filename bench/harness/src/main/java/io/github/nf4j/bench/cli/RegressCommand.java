@@ -4,11 +4,13 @@ import io.github.nf4j.bench.cases.BenchCase;
 import io.github.nf4j.bench.regress.Build;
 import io.github.nf4j.bench.regress.Judge;
 import io.github.nf4j.bench.regress.Judge.Judgement;
+import io.github.nf4j.bench.regress.WorkerPasses;
 import io.github.nf4j.bench.run.Checkout;
 import io.github.nf4j.bench.stats.Verdict;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Locale;
@@ -42,7 +44,7 @@ final class RegressCommand implements Callable<Integer> {
             description = "Changes below this do not matter. Default: ${DEFAULT-VALUE}.")
     private double threshold;
 
-    @Option(names = "--case-budget", defaultValue = "2s", converter = DurationConverter.class, paramLabel = "2s",
+    @Option(names = "--case-budget", defaultValue = "1s", converter = DurationConverter.class, paramLabel = "1s",
             description = "Time for one pass of one case. Default: ${DEFAULT-VALUE}.")
     private Duration budget;
 
@@ -54,27 +56,32 @@ final class RegressCommand implements Callable<Integer> {
         List<BenchCase> cases = options.cases();
         PrintWriter out = spec.commandLine().getOut();
         Build before = Build.ofRevision(Checkout.current(), base);
-        Judge judge = new Judge(before, Build.current("new"), options.target(seed), threshold, budget.toNanos(), 0);
+        Judge judge = new Judge(new WorkerPasses(before, Build.current("new"), options.target(seed), budget.toNanos(), 0), threshold);
         Map<Verdict, Integer> counts = new EnumMap<>(Verdict.class);
-        int wrong = 0;
-        int failed = 0;
+        List<Judgement> judgements = new ArrayList<>();
         for (BenchCase benchCase : cases) {
             Judgement judgement = judge.judge(benchCase);
             print(out, benchCase, judgement);
             counts.merge(judgement.verdict(), 1, Integer::sum);
-            wrong += judgement.wrong() ? 1 : 0;
-            failed += judgement.failure() != null && !judgement.wrong() ? 1 : 0;
+            judgements.add(judgement);
         }
         out.printf("%s against %s: %s of %d%n", "new", before.name(), counts, cases.size());
         out.flush();
-        return failed == cases.size() ? ExitCode.UNUSABLE
-                : gate.exitCode(wrong, counts.getOrDefault(Verdict.SLOW, 0), counts.getOrDefault(Verdict.AMBIGUOUS, 0), failed);
+        return exitCode(judgements, gate);
+    }
+
+    static int exitCode(List<Judgement> judgements, GateOptions gate) {
+        long wrong = judgements.stream().filter(Judgement::wrong).count();
+        long failed = judgements.stream().filter(judgement -> judgement.failure() != null && !judgement.wrong()).count();
+        long slow = judgements.stream().filter(judgement -> judgement.verdict() == Verdict.SLOW).count();
+        long ambiguous = judgements.stream().filter(judgement -> judgement.verdict() == Verdict.AMBIGUOUS).count();
+        return failed == judgements.size() ? ExitCode.UNUSABLE : gate.exitCode(wrong, slow, ambiguous, failed);
     }
 
     static void print(PrintWriter out, BenchCase benchCase, Judgement judgement) {
         String ratio = judgement.ratio() == null ? judgement.failure() : String.format(Locale.ROOT, "%.3f [%.3f, %.3f] in pass %d%s",
-                judgement.ratio().centre(), judgement.ratio().low(), judgement.ratio().high(), judgement.passes(),
-                judgement.noisy() ? ", noisy" : "");
+                judgement.ratio().centre(), judgement.ratio().low(), judgement.ratio().high(), judgement.passes().size(),
+                judgement.isNoisy() ? ", noisy" : "");
         out.printf("%-10s %-80s %s%n", judgement.wrong() ? "WRONG" : judgement.verdict(), benchCase.op() + " " + benchCase.shapeText(),
                 ratio);
         out.flush();

@@ -2,6 +2,8 @@ package io.github.nf4j.bench.cli;
 
 import io.github.nf4j.bench.report.HtmlReport;
 import io.github.nf4j.bench.report.MarkdownReport;
+import io.github.nf4j.bench.report.PeerChart;
+import io.github.nf4j.bench.report.Picture;
 import io.github.nf4j.bench.result.ResultFile;
 import io.github.nf4j.bench.result.ResultFiles;
 import io.github.nf4j.io.AtomicFile;
@@ -13,6 +15,7 @@ import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
@@ -34,6 +37,9 @@ final class ReportCommand implements Callable<Integer> {
     @Option(names = "--html", paramLabel = "F.html", description = "Write a self-contained page with pictures.")
     private Path html;
 
+    @Option(names = "--png", paramLabel = "F.png", description = "Write a picture of our times beside the peers' and the floors.")
+    private Path png;
+
     @Override
     public Integer call() throws IOException {
         List<ResultFile> runs = files.stream().map(ResultFiles::read).sorted(Comparator.comparing(file -> file.run().startedUtc()))
@@ -44,6 +50,11 @@ final class ReportCommand implements Callable<Integer> {
             spec.commandLine().getOut().flush();
         } else {
             AtomicFile.write(markdown, table);
+        }
+        if (png != null) {
+            Picture picture = PeerChart.of(runs.getLast()).orElseThrow(() -> new ParameterException(spec.commandLine(),
+                    "--png: no peer was measured in " + runs.getLast().run().id() + "; see run --peers"));
+            picture.writePng(png);
         }
         if (html != null) {
             AtomicFile.write(html, HtmlReport.of(runs, THRESHOLD));

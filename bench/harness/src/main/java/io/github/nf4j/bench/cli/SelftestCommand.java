@@ -1,13 +1,22 @@
 package io.github.nf4j.bench.cli;
 
+import io.github.nf4j.Device;
 import io.github.nf4j.bench.cases.BenchCase;
 import io.github.nf4j.bench.regress.Build;
+import io.github.nf4j.bench.regress.Calibration;
 import io.github.nf4j.bench.regress.Judge;
 import io.github.nf4j.bench.regress.Judge.Judgement;
-import io.github.nf4j.bench.stats.Verdict;
+import io.github.nf4j.bench.regress.WorkerPasses;
+import io.github.nf4j.bench.result.Machine;
+import io.github.nf4j.bench.run.Checkout;
+import io.github.nf4j.bench.run.Host;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
+import java.time.LocalDate;
+import java.time.ZoneOffset;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -19,12 +28,10 @@ import picocli.CommandLine.Spec;
 
 /// `nf4j-bench selftest`.
 @Command(name = "selftest", mixinStandardHelpOptions = true, description = {
-        "Tests the gate on this machine: the same build against itself, and against itself made slower by 5 and by 10 %%.",
+        "Tests the gate on this machine: the same build against itself, and against itself made slower by 5 and by 10 %%. Ends with "
+                + "a table for docs/benchmarking.md.",
         "Exit code: 0 at most 2 %% false alarms and at least 95 %% of the 10 %% found, else 4."})
 final class SelftestCommand implements Callable<Integer> {
-    private static final double FALSE_ALARMS = 0.02;
-    private static final double FOUND = 0.95;
-
     @Spec
     private CommandSpec spec;
 
@@ -38,9 +45,16 @@ final class SelftestCommand implements Callable<Integer> {
             description = "As of regress. Default: ${DEFAULT-VALUE}.")
     private double threshold;
 
-    @Option(names = "--case-budget", defaultValue = "2s", converter = DurationConverter.class, paramLabel = "2s",
-            description = "Time for one pass. Default: ${DEFAULT-VALUE}.")
+    @Option(names = "--case-budget", defaultValue = "1s", converter = DurationConverter.class, paramLabel = "1s",
+            description = "Time for one pass, as of regress. Default: ${DEFAULT-VALUE}.")
     private Duration budget;
+
+    @Option(names = "--out", required = true, paramLabel = "F.jsonl",
+            description = "Every judgement with its samples; written as they come.")
+    private Path out;
+
+    @Option(names = "--resume", description = "Make the judgements that --out does not have yet.")
+    private boolean resume;
 
     @Override
     public Integer call() throws IOException, InterruptedException {
@@ -48,27 +62,54 @@ final class SelftestCommand implements Callable<Integer> {
             throw new ParameterException(spec.commandLine(), "--runs is " + runs + "; expected at least 1");
         }
         List<BenchCase> cases = options.cases();
-        int alarms = slow(cases, 0);
-        int five = slow(cases, 0.05);
-        int ten = slow(cases, 0.10);
-        PrintWriter out = spec.commandLine().getOut();
-        out.printf("false alarms   %d of %d%n", alarms, runs);
-        out.printf("5 %% found      %d of %d%n", five, runs);
-        out.printf("10 %% found     %d of %d%n", ten, runs);
-        out.flush();
-        return alarms <= FALSE_ALARMS * runs && ten >= FOUND * runs ? ExitCode.OK : ExitCode.AMBIGUOUS;
+        Calibration calibration = calibration();
+        PrintWriter console = spec.commandLine().getOut();
+        int wanted = runs * Calibration.SLOWDOWNS.size();
+        int before = calibration.runs().size();
+        long began = System.nanoTime();
+        for (int run = 0; run < runs; run++) {
+            for (double slowdown : Calibration.SLOWDOWNS) { // in turns, so that a busy hour hits all kinds alike
+                if (calibration.has(slowdown, run)) {
+                    continue;
+                }
+                BenchCase benchCase = cases.get(run % cases.size());
+                Judgement judgement = judge(slowdown).judge(benchCase);
+                if (judgement.failure() != null) {
+                    throw new IllegalStateException(benchCase.op() + " " + benchCase.shapeText() + ": " + judgement.failure());
+                }
+                calibration.add(out, new Calibration.Run(slowdown, run, benchCase.op(), benchCase.shapeText(), judgement.verdict(),
+                        judgement.passes()));
+                int done = calibration.runs().size();
+                long left = (System.nanoTime() - began) / (done - before) * (wanted - done);
+                console.printf("%3d/%d, %2d:%02d left  %2.0f %%  ", done, wanted, Duration.ofNanos(left).toMinutes(),
+                        Duration.ofNanos(left).toSecondsPart(), 100 * slowdown);
+                RegressCommand.print(console, benchCase, judgement);
+            }
+        }
+        console.println();
+        console.print(calibration.markdown());
+        console.flush();
+        return calibration.isGood() ? ExitCode.OK : ExitCode.AMBIGUOUS;
     }
 
-    /// How many of the runs say SLOW. They take the cases in turn.
-    private int slow(List<BenchCase> cases, double spin) throws IOException, InterruptedException {
-        Judge judge = new Judge(Build.current("base"), Build.current("same"), options.target(1), threshold, budget.toNanos(), spin);
-        int slow = 0;
-        for (int run = 0; run < runs; run++) {
-            BenchCase benchCase = cases.get(run % cases.size());
-            Judgement judgement = judge.judge(benchCase);
-            RegressCommand.print(spec.commandLine().getOut(), benchCase, judgement);
-            slow += judgement.verdict() == Verdict.SLOW ? 1 : 0;
+    private Judge judge(double slowdown) {
+        return new Judge(new WorkerPasses(Build.current("base"), Build.current("same"), options.target(1), budget.toNanos(), slowdown),
+                threshold);
+    }
+
+    private Calibration calibration() throws IOException {
+        Calibration.Setup setup;
+        try (Device device = options.openDevice()) {
+            Machine machine = Host.machine(device.info());
+            setup = new Calibration.Setup(machine.fingerprint(), machine.cpu(), machine.cores(), Host.code(Checkout.current()).library(),
+                    LocalDate.now(ZoneOffset.UTC).toString(), threshold, budget.toMillis() / 1e3);
         }
-        return slow;
+        if (resume) {
+            return Calibration.resume(out, setup);
+        }
+        if (Files.exists(out)) {
+            throw new ParameterException(spec.commandLine(), "--out " + out + " exists; add --resume to go on with it, or remove it");
+        }
+        return Calibration.create(out, setup);
     }
 }

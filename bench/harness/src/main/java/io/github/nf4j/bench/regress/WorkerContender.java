@@ -42,7 +42,7 @@ final class WorkerContender implements Contender, AutoCloseable {
 
     /// @param spin  makes every call longer by this share, see [CallContender#SPIN_PROPERTY]
     /// @param nanos to warm up
-    WorkerContender(Build build, Judge.Target target, BenchCase benchCase, double spin, long nanos) throws IOException {
+    WorkerContender(Build build, WorkerPasses.Target target, BenchCase benchCase, double spin, long nanos) throws IOException {
         this.name = build.name();
         // One compiler tier: code that changes from one pass to the next would be one more reason for times to differ.
         List<String> command = List.of(System.getProperty("java.home") + File.separator + "bin" + File.separator + "java", "-Xms256m",

@@ -1,118 +1,187 @@
 package io.github.nf4j.bench.report;
 
+import static io.github.nf4j.bench.report.Palette.AMBER;
+import static io.github.nf4j.bench.report.Palette.BLACK;
+import static io.github.nf4j.bench.report.Palette.BLUE;
+import static io.github.nf4j.bench.report.Palette.GREEN;
+import static io.github.nf4j.bench.report.Palette.GREY;
+import static io.github.nf4j.bench.report.Palette.PALE;
+import static io.github.nf4j.bench.report.Palette.RED;
+
 import io.github.nf4j.bench.compare.RowComparison;
+import io.github.nf4j.bench.report.Canvas.Anchor;
 import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.ResultFile;
 import io.github.nf4j.bench.result.ResultFile.Floors;
 import io.github.nf4j.bench.stats.Interval;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
+import java.util.stream.DoubleStream;
 
 /// The pictures of a report.
 final class Charts {
     private static final int WIDTH = 960;
     private static final int MARGIN = 60;
-    private static final String GREY = "#bbbbbb";
-    private static final String BLACK = "#222222";
-    private static final String BLUE = "#2266aa";
-    private static final String GREEN = "#228833";
-    private static final String RED = "#cc3311";
-    private static final String AMBER = "#cc9900";
+    private static final int LABEL_CHARACTERS = 66;
 
     private Charts() {
     }
 
-    /// Speed against intensity, both logarithmic, below the machine's measured roofs.
-    static String roofline(ResultFile file) {
+    /// Speed against intensity, both logarithmic, below the machine's measured roofs. Empty where they or rows are missing.
+    static Optional<Picture> roofline(ResultFile file) {
         List<CaseResult> rows = file.cases().stream().filter(CaseResult::isMeasured).filter(row -> row.work().flops() > 0).toList();
         Floors floors = file.floors();
         if (floors == null || floors.fmaGflops() == null || rows.isEmpty()) {
-            return "";
+            return Optional.empty();
         }
         int height = 420;
         double peak = floors.bf16Gflops() == null ? floors.fmaGflops() : Math.max(floors.fmaGflops(), floors.bf16Gflops());
         double highest = Math.max(peak, rows.stream().mapToDouble(row -> row.rate().gflops()).max().orElseThrow()) * 2;
-        double lowest = Math.min(peak / 1e4, rows.stream().mapToDouble(row -> row.rate().gflops()).min().orElseThrow() / 2);
-        Scale x = new Scale(0.01, 1e4, MARGIN, WIDTH - 20);
+        double lowest = rows.stream().mapToDouble(row -> row.rate().gflops()).min().orElseThrow() / 2;
+        double[] intensities = rows.stream().mapToDouble(row -> row.work().flops() / row.work().bytes()).toArray();
+        double ridge = peak / floors.readGbs();
+        Scale x = new Scale(Arrays.stream(intensities).min().orElseThrow() / 2,
+                Math.max(4 * ridge, 2 * Arrays.stream(intensities).max().orElseThrow()),
+                MARGIN, WIDTH - 20);
         Scale y = new Scale(lowest, highest, height - 40, 20);
-        Svg svg = new Svg(WIDTH, height, "Roofline");
-        for (double decade = 0.01; decade <= 1e4; decade *= 10) {
-            svg.line(x.at(decade), 20, x.at(decade), height - 40, "#eeeeee", 1).label(x.at(decade), height - 25, "middle", number(decade));
-        }
-        for (double decade = Math.pow(10, Math.ceil(Math.log10(lowest))); decade <= highest; decade *= 10) {
-            svg.line(MARGIN, y.at(decade), WIDTH - 20, y.at(decade), "#eeeeee", 1).label(MARGIN - 6, y.at(decade) + 4, "end",
-                    number(decade));
-        }
-        svg.label(WIDTH / 2.0, height - 8, "middle", "operations per byte").label(6, 12, "start", "GFLOP/s");
-        roof(svg, x, y, floors.readGbs(), floors.fmaGflops(), "F32 fused multiply-add");
-        if (floors.bf16Gflops() != null) {
-            roof(svg, x, y, floors.readGbs(), floors.bf16Gflops(), "BF16 dot product");
-        }
-        for (CaseResult row : rows) {
-            String colour = row.key().cache().equals("warm") ? GREY : row.key().dtype().equals("bf16") ? GREEN : BLUE;
-            svg.dot(x.at(row.work().flops() / row.work().bytes()), y.at(row.rate().gflops()), 4, colour, row.id() + ": "
-                    + number(row.rate().gflops()) + " GFLOP/s");
-        }
-        return svg.toString();
+        return Optional.of(new Picture("Roofline", WIDTH, height, canvas -> {
+            decades(x.low(), x.high()).forEach(decade -> canvas.line(x.at(decade), 20, x.at(decade), height - 40, PALE, 1)
+                    .label(x.at(decade), height - 25, Anchor.MIDDLE, number(decade)));
+            decades(y.low(), y.high()).forEach(decade -> canvas.line(MARGIN, y.at(decade), WIDTH - 20, y.at(decade), PALE, 1)
+                    .label(MARGIN - 6, y.at(decade) + 4, Anchor.END, number(decade)));
+            canvas.label(WIDTH / 2.0, height - 8, Anchor.MIDDLE, "operations per byte").label(6, 12, Anchor.START, "GFLOP/s");
+            roof(canvas, x, y, floors.readGbs(), floors.fmaGflops(), "F32 fused multiply-add");
+            if (floors.bf16Gflops() != null) {
+                roof(canvas, x, y, floors.readGbs(), floors.bf16Gflops(), "BF16 dot product");
+            }
+            for (CaseResult row : rows) {
+                String colour = row.key().cache().equals("warm") ? GREY : row.key().dtype().equals("bf16") ? GREEN : BLUE;
+                canvas.dot(x.at(row.work().flops() / row.work().bytes()), y.at(row.rate().gflops()), 4, colour, row.id() + ": "
+                        + number(row.rate().gflops()) + " GFLOP/s");
+            }
+        }));
     }
 
-    private static void roof(Svg svg, Scale x, Scale y, double gbs, double gflops, String name) {
+    private static DoubleStream decades(double low, double high) {
+        return DoubleStream.iterate(Math.pow(10, Math.ceil(Math.log10(low))), decade -> decade <= high, decade -> decade * 10);
+    }
+
+    private static void roof(Canvas canvas, Scale x, Scale y, double gbs, double gflops, String name) {
         double ridge = gflops / gbs;
-        double left = Math.max(x.low, y.low / gbs);
-        svg.line(x.at(left), y.at(left * gbs), x.at(ridge), y.at(gflops), BLACK, 1.5);
-        svg.line(x.at(ridge), y.at(gflops), x.at(x.high), y.at(gflops), BLACK, 1.5);
-        svg.label(x.at(x.high), y.at(gflops) - 4, "end", name + " " + number(gflops) + " GFLOP/s");
+        double left = Math.max(x.low(), y.low() / gbs);
+        canvas.line(x.at(left), y.at(left * gbs), x.at(ridge), y.at(gflops), BLACK, 1.5)
+                .line(x.at(ridge), y.at(gflops), x.at(x.high()), y.at(gflops), BLACK, 1.5)
+                .label(x.at(x.high()), y.at(gflops) - 4, Anchor.END, name + " " + number(gflops) + " GFLOP/s");
     }
 
-    /// New / base of each row, with its interval.
-    static String ratios(List<RowComparison> rows) {
+    /// New / base of each row, with its interval. Empty where nothing was compared.
+    static Optional<Picture> ratios(List<RowComparison> rows) {
         List<RowComparison> compared = rows.stream().filter(row -> row.comparison() != null && !row.comparison().ratio().isUnbounded())
                 .toList();
         if (compared.isEmpty()) {
-            return "";
+            return Optional.empty();
         }
         int height = 40 + 16 * compared.size();
         double left = 420;
         double least = Math.min(0.8, compared.stream().mapToDouble(row -> row.comparison().ratio().low()).min().orElseThrow());
         double most = Math.max(1.25, compared.stream().mapToDouble(row -> row.comparison().ratio().high()).max().orElseThrow());
         Scale x = new Scale(least, most, left, WIDTH - 60);
-        Svg svg = new Svg(WIDTH, height, "Time of the new run / time of the base");
-        svg.line(x.at(1), 10, x.at(1), height - 20, BLACK, 1).label(x.at(1), height - 6, "middle", "1");
-        for (int i = 0; i < compared.size(); i++) {
-            RowComparison row = compared.get(i);
-            Interval ratio = row.comparison().ratio();
-            double y = 20 + 16 * i;
-            String colour = switch (row.kind()) {
-                case SLOW, WRONG -> RED;
-                case FAST -> GREEN;
-                case SAME -> GREY;
-                default -> AMBER;
-            };
-            svg.label(left - 8, y + 4, "end", abbreviated(row.id()));
-            svg.line(x.at(ratio.low()), y, x.at(ratio.high()), y, colour, 2);
-            svg.dot(x.at(ratio.centre()), y, 4, colour, row.id() + ": " + row.kind());
-            svg.label(WIDTH - 4, y + 4, "end", String.format(Locale.ROOT, "%.3f", ratio.centre()));
+        return Optional.of(new Picture("Time of the new run / time of the base", WIDTH, height, canvas -> {
+            canvas.line(x.at(1), 10, x.at(1), height - 20, BLACK, 1).label(x.at(1), height - 6, Anchor.MIDDLE, "1")
+                    .label(x.from(), height - 6, Anchor.START, "faster").label(x.to(), height - 6, Anchor.END, "slower");
+            for (int i = 0; i < compared.size(); i++) {
+                RowComparison row = compared.get(i);
+                Interval ratio = row.comparison().ratio();
+                double y = 20 + 16 * i;
+                String colour = colour(row);
+                canvas.label(left - 8, y + 4, Anchor.END, abbreviated(row.id()))
+                        .line(x.at(ratio.low()), y, x.at(ratio.high()), y, colour, 2)
+                        .dot(x.at(ratio.centre()), y, 4, colour, row.id() + ": " + row.kind())
+                        .label(WIDTH - 4, y + 4, Anchor.END, String.format(Locale.ROOT, "%.3f", ratio.centre()));
+            }
+        }));
+    }
+
+    private static String colour(RowComparison row) {
+        return switch (row.kind()) {
+            case SLOW, WRONG -> RED;
+            case FAST -> GREEN;
+            case SAME -> GREY;
+            default -> AMBER;
+        };
+    }
+
+    /// The samples of both runs: the base's upwards, the new one's downwards. The slowest 2 % of either are left out.
+    static Picture samples(RowComparison row) {
+        int height = 190;
+        int bins = 60;
+        int middle = 30 + (height - 60) / 2;
+        double[] base = sorted(row.base());
+        double[] candidate = sorted(row.candidate());
+        double low = Math.min(base[0], candidate[0]);
+        double high = Math.max(base[(int) (0.98 * (base.length - 1))], candidate[(int) (0.98 * (candidate.length - 1))]) * 1.001;
+        double width = (WIDTH - 2.0 * MARGIN) / bins;
+        return new Picture("Samples of " + row.id(), WIDTH, height, canvas -> {
+            canvas.label(MARGIN, 14, Anchor.START, row.kind() + "  " + row.id());
+            canvas.label(MARGIN - 6, middle - 20, Anchor.END, "base").label(MARGIN - 6, middle + 26, Anchor.END, "new");
+            bars(canvas, histogram(base, low, high, bins), width, middle, -1, GREY);
+            bars(canvas, histogram(candidate, low, high, bins), width, middle, 1, colour(row));
+            canvas.line(MARGIN, middle, WIDTH - MARGIN, middle, BLACK, 1);
+            for (int i = 0; i <= 4; i++) {
+                double value = low + (high - low) * i / 4;
+                canvas.label(MARGIN + i * (WIDTH - 2.0 * MARGIN) / 4, height - 6, Anchor.MIDDLE, number(value) + " us");
+            }
+        });
+    }
+
+    private static double[] sorted(CaseResult row) {
+        double[] samples = row.timing().samplesUs().clone();
+        Arrays.sort(samples);
+        return samples;
+    }
+
+    /// Shares of the samples.
+    private static double[] histogram(double[] samples, double low, double high, int bins) {
+        double[] shares = new double[bins];
+        for (double sample : samples) {
+            if (sample <= high) {
+                shares[Math.clamp((long) ((sample - low) / (high - low) * bins), 0, bins - 1)] += 1.0 / samples.length;
+            }
         }
-        return svg.toString();
+        return shares;
+    }
+
+    private static void bars(Canvas canvas, double[] shares, double width, int middle, int direction, String colour) {
+        double most = Arrays.stream(shares).max().orElseThrow();
+        double space = middle - 30.0;
+        for (int i = 0; i < shares.length; i++) {
+            double length = space * shares[i] / most;
+            canvas.box(MARGIN + i * width, direction < 0 ? middle - length : middle, width - 1, length, colour,
+                    String.format(Locale.ROOT, "%.1f %% of the samples", 100 * shares[i]));
+        }
     }
 
     /// Medians of one row over several runs, each with its quartiles.
-    static String history(String id, List<CaseResult> runs) {
+    static Picture history(String id, List<CaseResult> runs) {
         int height = 120;
+        int width = WIDTH / 2 - 4;
         double most = runs.stream().mapToDouble(row -> row.stats().q3()).max().orElseThrow() * 1.1;
-        Svg svg = new Svg(WIDTH / 2, height, id);
-        svg.label(4, 12, "start", abbreviated(id)).label(4, 26, "start", number(most) + " us");
-        double step = (WIDTH / 2.0 - 2 * MARGIN) / Math.max(1, runs.size() - 1);
-        for (int i = 0; i < runs.size(); i++) {
-            CaseResult row = runs.get(i);
-            double x = MARGIN + i * step;
-            double y = height - 10 - (height - 40) * row.stats().median() / most;
-            svg.line(x, height - 10 - (height - 40) * row.stats().q1() / most, x, height - 10 - (height - 40) * row.stats().q3() / most,
-                    GREY, 4);
-            svg.dot(x, y, 3, row.status() == CaseResult.Status.NOISY ? AMBER : BLUE, number(row.stats().median()) + " us");
-        }
-        svg.line(MARGIN, height - 10, WIDTH / 2.0 - MARGIN, height - 10, BLACK, 1);
-        return svg.toString();
+        double step = (width - 2.0 * MARGIN) / Math.max(1, runs.size() - 1);
+        return new Picture("History of " + id, width, height, canvas -> {
+            canvas.label(4, 12, Anchor.START, abbreviated(id)).label(4, 32, Anchor.START, number(most) + " us")
+                    .label(4, height - 6, Anchor.START, "0 us");
+            for (int i = 0; i < runs.size(); i++) {
+                CaseResult row = runs.get(i);
+                double x = MARGIN + i * step;
+                double scale = (height - 40) / most;
+                canvas.line(x, height - 10 - scale * row.stats().q1(), x, height - 10 - scale * row.stats().q3(), GREY, 4)
+                        .dot(x, height - 10 - scale * row.stats().median(), 3, row.status() == CaseResult.Status.NOISY ? AMBER : BLUE,
+                                number(row.stats().median()) + " us");
+            }
+            canvas.line(MARGIN, height - 10, width - MARGIN, height - 10, BLACK, 1);
+        });
     }
 
     static String number(double value) {
@@ -120,14 +189,6 @@ final class Charts {
     }
 
     private static String abbreviated(String id) {
-        return id.length() <= 66 ? id : id.substring(0, 65) + "…";
-    }
-
-    /// From values to pixels, logarithmic.
-    private record Scale(double low, double high, double from, double to) {
-        double at(double value) {
-            double share = (Math.log(value) - Math.log(low)) / (Math.log(high) - Math.log(low));
-            return from + Math.clamp(share, 0, 1) * (to - from);
-        }
+        return id.length() <= LABEL_CHARACTERS ? id : id.substring(0, LABEL_CHARACTERS - 1) + "…";
     }
 }

@@ -17,7 +17,8 @@ public final class GoalReport {
             boolean measured = outcome.row().isMeasured();
             Double floor = measured ? outcome.row().rate().floorUs() : null;
             text.append(String.format(Locale.ROOT, "| %s | %s | %s | %s | %s | %s | %.3f | %s |%n", outcome.goal().name(),
-                    outcome.row().id(), floor == null ? "" : Charts.number(floor),
+                    outcome.row().id(),
+                    floor == null ? "" : Charts.number(floor),
                     outcome.best() == null ? "" : outcome.best().name() + " " + Charts.number(outcome.best().stats().median()),
                     measured ? Charts.number(outcome.row().stats().median()) : "",
                     outcome.best() == null ? "" : String.format(Locale.ROOT, "%.3f", outcome.best().ratio()), outcome.goal().ratioAtMost(),

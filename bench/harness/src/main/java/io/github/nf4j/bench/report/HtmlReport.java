@@ -1,12 +1,17 @@
 package io.github.nf4j.bench.report;
 
 import io.github.nf4j.bench.compare.FileComparison;
+import io.github.nf4j.bench.compare.RowComparison.Kind;
 import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.ResultFile;
 import java.util.List;
+import java.util.Optional;
+import java.util.stream.Collectors;
 
 /// One page that needs nothing but itself: made again from result files at any time, without measuring.
 public final class HtmlReport {
+    private static final String SAMPLES = "Rows that are slower or undecided. Two humps say that something switched between the samples.";
+
     private HtmlReport() {
     }
 
@@ -17,15 +22,18 @@ public final class HtmlReport {
         ResultFile last = runs.getLast();
         StringBuilder body = new StringBuilder();
         section(body, "Roofline", "Each dot is a case: blue F32, green BF16, grey with warm caches. The lines are what this machine was "
-                + "measured to do.", Charts.roofline(last));
+                + "measured to do.", svg(Charts.roofline(last)));
+        section(body, "Beside peers", "Each dot is a shape; the best peer is the fastest of that row.", svg(PeerChart.of(last)));
         if (runs.size() > 1) {
             FileComparison comparison = FileComparison.of(runs.getFirst(), last, runs, threshold);
-            section(body, "Against " + runs.getFirst().run().id(), MarkdownReport.summary(comparison), Charts.ratios(comparison.rows()));
+            section(body, "Against " + runs.getFirst().run().id(), MarkdownReport.summary(comparison),
+                    svg(Charts.ratios(comparison.rows())));
+            section(body, "Samples", SAMPLES, samples(comparison));
             StringBuilder histories = new StringBuilder();
             for (CaseResult row : last.cases()) {
                 List<CaseResult> past = runs.stream().flatMap(run -> run.find(row.id()).stream()).filter(CaseResult::isMeasured).toList();
                 if (past.size() > 1) {
-                    histories.append(Charts.history(row.id(), past));
+                    histories.append(Charts.history(row.id(), past).svg());
                 }
             }
             section(body, "History", "Medians with quartiles, oldest first.", histories.toString());
@@ -36,9 +44,20 @@ public final class HtmlReport {
 
     public static String of(FileComparison comparison) {
         StringBuilder body = new StringBuilder();
-        section(body, "New / base", MarkdownReport.summary(comparison), Charts.ratios(comparison.rows()));
+        section(body, "New / base", MarkdownReport.summary(comparison), svg(Charts.ratios(comparison.rows())));
+        section(body, "Samples", SAMPLES, samples(comparison));
         section(body, "Rows", "", table(MarkdownReport.of(comparison)));
         return page(comparison.candidate().run().id() + " against " + comparison.base().run().id(), body.toString());
+    }
+
+    private static String svg(Optional<Picture> picture) {
+        return picture.map(Picture::svg).orElse("");
+    }
+
+    /// Of the rows that somebody will want to look into.
+    private static String samples(FileComparison comparison) {
+        return comparison.rows().stream().filter(row -> row.kind() == Kind.SLOW || row.kind() == Kind.AMBIGUOUS)
+                .map(row -> Charts.samples(row).svg()).collect(Collectors.joining());
     }
 
     private static void section(StringBuilder body, String title, String text, String content) {
@@ -48,7 +67,7 @@ public final class HtmlReport {
     }
 
     /// The Markdown table as HTML; what stands around it as paragraphs.
-    private static String table(String markdown) {
+    public static String table(String markdown) {
         StringBuilder html = new StringBuilder();
         boolean inTable = false;
         for (String line : markdown.lines().filter(text -> !text.isBlank() && !text.startsWith("|---")).toList()) {
@@ -72,7 +91,8 @@ public final class HtmlReport {
         return html + (inTable ? "</table>\n" : "");
     }
 
-    private static String page(String title, String body) {
+    /// A whole page around a body.
+    public static String page(String title, String body) {
         return """
                 <!DOCTYPE html>
                 <html lang="en"><head><meta charset="utf-8"><title>nf4j-bench %s</title><style>

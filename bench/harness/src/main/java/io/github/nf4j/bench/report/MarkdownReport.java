@@ -86,7 +86,7 @@ public final class MarkdownReport {
     }
 
     /// What may be in a note must not end the cell of a table.
-    private static String cell(String text) {
+    public static String cell(String text) {
         return text == null ? "" : text.replace("|", "\\|").replace("\n", " ");
     }
 

@@ -24,6 +24,7 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
 import java.util.SplittableRandom;
+import java.util.stream.IntStream;
 
 /// Whole training steps of a model of a real size, timed by part: adapters of rank 16 on all seven projections, AdamW.
 public final class TrainingRun {
@@ -50,26 +51,30 @@ public final class TrainingRun {
             long weightMb, List<Step> steps) {
     }
 
-    /// The first step is not counted: it takes memory and warms up.
+    /// Steps of the same batch, after one that is not counted: it takes memory and warms up.
+    ///
+    /// @param model with adapters
+    public static List<Step> steps(LlamaModel model, TokenBatch batch, int count) {
+        try (TensorPool pool = new TensorPool(model.stream());
+                AdamW optimizer = new AdamW(model.stream(), model.parameters(), AdamW.Settings.of(0))) {
+            step(model, pool, optimizer, batch);
+            return IntStream.range(0, count).mapToObj(_ -> step(model, pool, optimizer, batch)).toList();
+        }
+    }
+
     public static Outcome run(Device device, Setup setup) throws IOException {
         ModelConfig config = config(setup);
         Quantization quantization = setup.nf4 ? Quantization.nf4() : Quantization.none();
-        List<Step> steps = new ArrayList<>();
         try (Stream stream = device.newStream();
                 LlamaModel model = LlamaModel.load(stream, config, new RandomWeights(config), quantization, setup.compute)) {
             model.attachAdapters(path -> Optional.of(LORA), 1);
             TokenBatch batch = batch(setup);
-            try (TensorPool pool = new TensorPool(stream);
-                    AdamW optimizer = new AdamW(stream, model.parameters(), AdamW.Settings.of(0))) {
-                for (int step = 0; step <= setup.steps; step++) {
-                    steps.add(step(model, pool, optimizer, batch));
-                }
-            }
-            List<Step> counted = steps.subList(1, steps.size());
+            List<Step> counted = steps(model, batch, setup.steps);
             int tokens = batch.tokens();
             double seconds = counted.stream().mapToDouble(Step::seconds).sum();
             return new Outcome(setup.model.name(), setup.layers, setup.nf4 ? "nf4" : "none", setup.compute.name().toLowerCase(Locale.ROOT),
-                    tokens, tokens * counted.size() / seconds, peakMb(), model.weightMemory().bytes() >> 20, counted);
+                    tokens,
+                    tokens * counted.size() / seconds, peakBytes() >> 20, model.weightMemory().bytes() >> 20, counted);
         }
     }
 
@@ -106,12 +111,13 @@ public final class TrainingRun {
         return TokenBatch.of(sequences, sequences);
     }
 
-    private static long peakMb() throws IOException {
+    /// The most memory that this process has had, 0 where the kernel does not tell.
+    public static long peakBytes() throws IOException {
         Path status = Path.of("/proc/self/status");
         if (!Files.exists(status)) {
             return 0;
         }
         return Files.readAllLines(status).stream().filter(line -> line.startsWith("VmHWM"))
-                .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")) >> 10).findFirst().orElse(0);
+                .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")) << 10).findFirst().orElse(0);
     }
 }

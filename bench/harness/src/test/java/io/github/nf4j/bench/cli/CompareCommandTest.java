@@ -7,6 +7,7 @@ import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.CaseResult.Status;
 import io.github.nf4j.bench.result.ResultFiles;
 import io.github.nf4j.bench.result.Samples;
+import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,6 +15,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
+import javax.imageio.ImageIO;
 import javax.xml.parsers.DocumentBuilderFactory;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -147,7 +149,28 @@ class CompareCommandTest {
         assertEquals(0, report.exitCode(), report::toString);
         assertTrue(report.out().contains("| x/model.q/"), report::toString);
         assertTrue(Files.readString(html).contains("Roofline") && Files.readString(html).contains("History"));
+        assertTrue(Files.readString(html).contains("Samples of y&lt;&amp;&gt;") && !Files.readString(html).contains("Samples of x"));
         assertEquals(2, CommandRun.of("report", folder.resolve("none.json").toString()).exitCode());
+    }
+
+    @Test
+    void thePictureOfPeersIsThatOfAllRowsThatHaveSome() throws Exception {
+        CaseResult plain = around("x", 100);
+        Path none = file("a", "box", plain);
+        Path png = folder.resolve("peers.png");
+        CommandRun refused = CommandRun.of("report", none.toString(), "--png", png.toString());
+        assertEquals(2, refused.exitCode());
+        assertTrue(refused.err().contains("no peer was measured") && Files.notExists(png), refused::toString);
+        CaseResult.Peer peer = new CaseResult.Peer("openblas", null, null, times(80), plain.stats(), 1.25);
+        CaseResult.Peer missing = new CaseResult.Peer("mkl", null, "not installed", null, null, null);
+        CaseResult beside = new CaseResult(plain.id(), plain.key(), plain.repro(), plain.status(), null, plain.work(), plain.verify(),
+                plain.timing(), plain.stats(), plain.rate(), List.of(peer, missing));
+        Path some = file("b", "box", beside, around("y", 100));
+        Path html = folder.resolve("peers.html");
+        assertEquals(0, CommandRun.of("report", some.toString(), "--png", png.toString(), "--html", html.toString()).exitCode());
+        BufferedImage image = ImageIO.read(png.toFile());
+        assertEquals(2 * 960, image.getWidth());
+        assertTrue(Files.readString(html).contains("openblas model.q: 1.25"), () -> "no dot for the peer");
     }
 
     private static CommandRun compare(Path base, Path candidate, String... options) {

@@ -87,7 +87,8 @@ class RunCommandTest {
     @Test
     void theSuiteLimitsEndsWithItsGoalsAndFailsWhileOneIsMissed() {
         CommandRun run = CommandRun.of("run", "--suite", "limits", "--op", "^nf4.matmul$", "--shape", "tinyllama.*q,.*m=1,", "--peers",
-                "nf4j-c", "--quick", "--out", folder.resolve("limits.json").toString());
+                "nf4j-c",
+                "--quick", "--out", folder.resolve("limits.json").toString());
         assertEquals(1, run.exitCode(), run::toString);
         assertTrue(run.out().contains("not measured: no peer was asked for") && run.out().endsWith("\n0 of 1 goals met\n"), run::toString);
     }

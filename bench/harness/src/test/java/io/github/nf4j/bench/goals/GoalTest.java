@@ -78,7 +78,8 @@ class GoalTest {
     private static CaseResult row(Status status, Peer... peers) {
         CaseResult row = Samples.row("nf4.matmul", status, null, 1, 2, 3);
         return new CaseResult(row.id(), row.key(), row.repro(), row.status(), row.note(), row.work(), row.verify(), row.timing(),
-                row.stats(), row.rate(), List.of(peers));
+                row.stats(),
+                row.rate(), List.of(peers));
     }
 
     private static Peer peer(String name, double ratio) {

@@ -19,7 +19,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /// Real processes, as short as they can be: the rates at which the gate errs are what `nf4j-bench selftest` measures.
 class JudgeTest {
-    private static final Judge.Target TARGET = new Judge.Target(Backend.CPU, 1, Catalog.Suite.SMOKE, 1);
+    private static final WorkerPasses.Target TARGET = new WorkerPasses.Target(Backend.CPU, 1, Catalog.Suite.SMOKE, 1);
     private static final long NANOS = Duration.ofMillis(500).toNanos();
 
     @Test
@@ -34,7 +34,7 @@ class JudgeTest {
     void aSlowDownIsFoundAndConfirmed() throws Exception {
         Judgement judgement = judge(Build.current("slower"), 1.0, 0.05);
         assertEquals(Verdict.SLOW, judgement.verdict(), judgement::toString);
-        assertTrue(judgement.passes() >= 2 && judgement.ratio().centre() > 1.5, judgement::toString);
+        assertTrue(judgement.passes().size() >= 2 && judgement.ratio().centre() > 1.5, judgement::toString);
     }
 
     @Test
@@ -53,6 +53,6 @@ class JudgeTest {
     private static Judgement judge(Build candidate, double spin, double threshold) throws Exception {
         BenchCase benchCase = Catalog.cases(Catalog.Suite.SMOKE).stream().filter(c -> c.op().equals("rope.forward")).findFirst()
                 .orElseThrow();
-        return new Judge(Build.current("base"), candidate, TARGET, threshold, NANOS, spin).judge(benchCase);
+        return new Judge(new WorkerPasses(Build.current("base"), candidate, TARGET, NANOS, spin), threshold).judge(benchCase);
     }
 }

@@ -1,0 +1,118 @@
+package io.github.nf4j.bench.report;
+
+import io.github.nf4j.bench.report.Canvas.Anchor;
+import io.github.nf4j.bench.result.CaseResult;
+import io.github.nf4j.bench.result.CaseResult.Peer;
+import io.github.nf4j.bench.result.ResultFile;
+import io.github.nf4j.bench.stats.Summary;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.TreeSet;
+
+/// Our time beside each peer's, for every row that has peers, and how near the floor it is.
+public final class PeerChart {
+    private static final int WIDTH = 960;
+    private static final int LEFT = 230;
+    private static final int RIGHT = 770;
+    private static final int TOP = 74;
+    private static final int LINE = 22;
+
+    private PeerChart() {
+    }
+
+    /// Rows of one operation, type and number of tokens: they differ in shape alone.
+    private record Group(String op, String dtype, long tokens) {
+        private static final Comparator<Group> ORDER = Comparator.comparing(Group::op)
+                .thenComparing(Group::dtype, Comparator.reverseOrder())
+                .thenComparing(Group::tokens);
+
+        static Group of(CaseResult row) {
+            return new Group(row.key().op(), row.key().dtype(), row.key().dims().getOrDefault("m", 0L));
+        }
+
+        String title() {
+            return op + ", " + dtype.toUpperCase(Locale.ROOT) + (tokens == 0 ? "" : ", M = " + tokens);
+        }
+    }
+
+    /// Empty where no peer was measured.
+    public static Optional<Picture> of(ResultFile file) {
+        Map<Group, List<CaseResult>> groups = new TreeMap<>(Group.ORDER);
+        TreeSet<String> names = new TreeSet<>();
+        for (CaseResult row : file.cases()) {
+            List<Peer> peers = measured(row);
+            if (row.isMeasured() && !peers.isEmpty()) {
+                groups.computeIfAbsent(Group.of(row), _ -> new ArrayList<>()).add(row);
+                peers.forEach(peer -> names.add(peer.name()));
+            }
+        }
+        if (groups.isEmpty()) {
+            return Optional.empty();
+        }
+        List<String> legend = List.copyOf(names);
+        int height = TOP + LINE * groups.size() + 44;
+        double[] ratios = groups.values().stream().flatMap(List::stream).flatMap(row -> measured(row).stream()).mapToDouble(Peer::ratio)
+                .toArray();
+        double most = Arrays.stream(ratios).map(ratio -> Math.max(ratio, 1 / ratio)).max().orElseThrow() * 1.1;
+        Scale x = new Scale(1 / Math.max(2, most), Math.max(2, most), LEFT, RIGHT);
+        return Optional.of(new Picture("Time of nf4j / time of each peer", WIDTH, height, canvas -> {
+            frame(canvas, x, height, legend);
+            int line = 0;
+            for (Map.Entry<Group, List<CaseResult>> group : groups.entrySet()) {
+                line(canvas, x, TOP + LINE * line++, group.getKey(), group.getValue(), legend);
+            }
+            canvas.label(8, height - 8, Anchor.START,
+                    file.machine().cpu() + ", " + file.machine().cores() + " cores, " + file.machine().isa()
+                            + "; run " + file.run().id());
+        }));
+    }
+
+    private static void frame(Canvas canvas, Scale x, int height, List<String> legend) {
+        canvas.heading(8, 20, "Time of nf4j / time of the peer");
+        double at = 260;
+        for (int i = 0; i < legend.size(); i++) {
+            canvas.dot(at, 16, 4, Palette.series(i), legend.get(i)).label(at + 8, 20, Anchor.START, legend.get(i));
+            at += 30 + 6.2 * legend.get(i).length();
+        }
+        canvas.label(x.at(1) - 8, 44, Anchor.END, "nf4j is faster").label(x.at(1) + 8, 44, Anchor.START, "the peer is faster");
+        canvas.label(RIGHT + 75, 44, Anchor.END, "to the best").label(RIGHT + 75, 57, Anchor.END, "(geom. mean)")
+                .label(WIDTH - 12, 44, Anchor.END, "of the floor").label(WIDTH - 12, 57, Anchor.END, "(median)");
+        for (double tick : new double[] {0.1, 0.2, 0.5, 1, 2, 5, 10}) {
+            if (tick >= x.low() && tick <= x.high()) {
+                canvas.line(x.at(tick), 50, x.at(tick), height - 40, tick == 1 ? Palette.BLACK : Palette.PALE, 1)
+                        .label(x.at(tick), height - 26, Anchor.MIDDLE, Charts.number(tick).replaceAll("\\.?0+$", ""));
+            }
+        }
+    }
+
+    private static void line(Canvas canvas, Scale x, double y, Group group, List<CaseResult> rows, List<String> legend) {
+        canvas.label(LEFT - 10, y + 4, Anchor.END, group.title());
+        double logarithms = 0;
+        for (CaseResult row : rows) {
+            double worst = 0;
+            for (Peer peer : measured(row)) {
+                canvas.dot(x.at(peer.ratio()), y, 4, Palette.series(legend.indexOf(peer.name())),
+                        peer.name() + " " + row.key().shape() + ": " + Charts.number(peer.ratio()));
+                worst = Math.max(worst, peer.ratio());
+            }
+            logarithms += Math.log(worst);
+        }
+        canvas.label(RIGHT + 75, y + 4, Anchor.END, String.format(Locale.ROOT, "%.2f", Math.exp(logarithms / rows.size())));
+        double[] floors = rows.stream().map(row -> row.rate().ofFloor()).filter(Objects::nonNull).mapToDouble(Double::doubleValue)
+                .toArray();
+        if (floors.length > 0) {
+            canvas.label(WIDTH - 12, y + 4, Anchor.END, String.format(Locale.ROOT, "%.0f %%", 100 * Summary.median(floors)));
+        }
+    }
+
+    private static List<Peer> measured(CaseResult row) {
+        return row.peers().stream().filter(peer -> peer.ratio() != null).toList();
+    }
+}
