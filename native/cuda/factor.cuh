@@ -1,189 +1,300 @@
-// One factor of product_bf16.cuh on its way through shared memory.
+// One factor of product_bf16.cuh on its way through shared memory: copied, decoded from NF4, or converted element by
+// element.
+//
+// All go through the steps of k in order. issue() starts the load of the next step that has none; ready(), once the
+// copies of a step have landed, makes it readable behind a barrier; the fragments are those of the step until next().
+// Whatever does not change from step to step is worked out once: a step has few instructions to spare beside its
+// products.
 #pragma once
 
 #include "cuda/bf16_tile.cuh"
 
 namespace nf4j::cuda {
 
-// `Outer` rows or columns of a factor, `Threads` threads that load them.
+// Goes round `Count` buffers of `Size` elements.
+template <int Count, int Size>
+class Ring {
+public:
+    __device__ int at() const { return at_; }
+    __device__ void next() { at_ = at_ == (Count - 1) * Size ? 0 : at_ + Size; }
+
+private:
+    int at_ = 0;
+};
+
+// Fragments of a tile of `Outer` x 64 elements in shared memory, [outer][64] or, by columns, [64][outer].
+template <Load load, int Outer>
+struct TileFragments {
+    static constexpr int pitch = is_by_columns(load) ? Outer : bf16_depth;
+
+    // The A fragment of rows row ... + 15 and columns 16 k16 ... + 15.
+    __device__ static void left(uint32_t (&a)[4], const Shared<bf16> &tile, int at, int row, int k16) {
+        load_matrices(a, tile.address(at + swizzled<pitch>(row + lane_id() % 16, k16 * 16 + lane_id() / 16 * 8)));
+    }
+
+    // The B fragments of columns col ... + 7 and col + 8 ... + 15, two registers each.
+    __device__ static void right(uint32_t (&b)[4], const Shared<bf16> &tile, int at, int col, int k16) {
+        const int lane = lane_id();
+        if constexpr (is_by_columns(load)) {
+            const int element = swizzled<pitch>(k16 * 16 + lane % 16, col + lane / 16 * 8);
+            load_matrices_transposed(b, tile.address(at + element));
+        } else {
+            const int element = swizzled<pitch>(col + lane / 16 * 8 + lane % 8, k16 * 16 + lane / 8 % 2 * 8);
+            load_matrices(b, tile.address(at + element));
+        }
+    }
+};
+
+// Copied: BF16 whose rows begin at multiples of 16 bytes. A thread has the same chunk of 8 elements in every step, of
+// rows that lie `rows_apart` from each other.
 template <Load load, int Outer, int Threads, int Stages>
 class Factor {
 public:
     static constexpr int elements = Outer * bf16_depth;
-    static constexpr int pitch = is_by_columns(load) ? Outer : bf16_depth;
-    static constexpr int tiles = is_nf4(load) ? 2 : Stages;  // decoded, the next one; or all stages
-    static constexpr int code_words = elements / 8;
-    static constexpr int table_entries = is_nf4(load) ? 16 * warp_size : 0;
-    static_assert(!is_nf4(load) || elements == Threads * 32, "a warp decodes one tile of 16x64");
+
+    static constexpr int64_t shared_bytes() { return SharedArena::bytes_of(Stages * elements * 2); }
+
+    __device__ Factor(const Operand &x, int64_t outer0, const Parts &parts, uint32_t, SharedArena &arena)
+        : tiles_(arena.take<bf16>(Stages * elements)) {
+        const int row = thread_id() / chunks, col = thread_id() % chunks * 8;
+        const int64_t first_row = (by_columns ? 0 : outer0) + row, first_col = (by_columns ? outer0 : 0) + col;
+        from_ = static_cast<const bf16 *>(x.data) + first_row * x.ld + first_col;
+        next_row_ = rows_apart * x.ld;
+        next_step_ = by_columns ? bf16_depth * x.ld : bf16_depth;
+        rows_left_ = (by_columns ? parts.k : x.outer) - first_row;
+        cols_left_ = (by_columns ? x.outer : parts.k) - first_col;
+        to_ = swizzled<pitch>(row, col);
+    }
+
+    __device__ void begin() {}
+
+    // What lies behind the last row or column becomes 0.
+    __device__ void issue() {
+        const int source = cols_left_ >= 8 ? 16 : cols_left_ > 0 ? static_cast<int>(cols_left_) * 2 : 0;
+#pragma unroll
+        for (int i = 0; i < rows; i++) {
+            copy_async_16(tiles_.address(write_.at() + to_ + i * rows_apart * pitch), from_ + i * next_row_,
+                          i * rows_apart < rows_left_ ? source : 0);
+        }
+        from_ += next_step_;
+        (by_columns ? rows_left_ : cols_left_) -= bf16_depth;
+        write_.next();
+    }
+
+    __device__ void ready() {}
+
+    __device__ void left_fragment(uint32_t (&a)[4], int row, int k16) const {
+        TileFragments<load, Outer>::left(a, tiles_, read_.at(), row, k16);
+    }
+    __device__ void right_fragments(uint32_t (&b)[4], int col, int k16) const {
+        TileFragments<load, Outer>::right(b, tiles_, read_.at(), col, k16);
+    }
+
+    __device__ void next() { read_.next(); }
+
+private:
+    static constexpr bool by_columns = is_by_columns(load);
+    static constexpr int pitch = TileFragments<load, Outer>::pitch;
+    static constexpr int chunks = pitch / 8;
+    static constexpr int rows_apart = Threads / chunks;
+    static constexpr int rows = elements / pitch / rows_apart;
+    static_assert(rows_apart % 8 == 0, "all rows of a thread are swizzled alike");
+
+    Shared<bf16> tiles_;
+    const bf16 *from_;
+    int64_t next_row_;
+    int64_t next_step_;
+    int64_t rows_left_;
+    int64_t cols_left_;
+    int to_;
+    Ring<Stages, elements> write_, read_;
+};
+
+// Decoded: each warp copies a tile of 16x64 codes a step, and decodes what its own lanes copied.
+template <Load load, int Outer, int Threads, int Stages>
+class Nf4Factor {
+public:
+    static constexpr int elements = Outer * bf16_depth;
+    static_assert(elements == Threads * 32, "a warp decodes one tile of 16x64");
 
     static constexpr int64_t shared_bytes() {
-        return SharedArena::bytes_of(tiles * elements * 2) +
-               (is_nf4(load) ? SharedArena::bytes_of(Stages * code_words * 4) : 0) +
-               SharedArena::bytes_of(table_entries * 4);
+        return SharedArena::bytes_of(2 * elements * 2) + SharedArena::bytes_of(Stages * code_words * 4) +
+               SharedArena::bytes_of(table_entries * 4) + SharedArena::bytes_of(nested_entries * 4);
     }
+
+    __device__ Nf4Factor(const Operand &x, int64_t outer0, const Parts &parts, uint32_t, SharedArena &arena)
+        : weight_(x.nf4),
+          steps_(static_cast<int>(parts.stride / bf16_depth)),
+          tiles_(arena.take<bf16>(2 * elements)),
+          codes_(arena.take<uint32_t>(Stages * code_words)),
+          table_(arena.take<float>(table_entries)),
+          nested_(arena.take<float>(nested_entries)) {
+        const int w = warp_id();
+        // The step gives the other coordinate.
+        if constexpr (by_columns) {
+            tile_ = {w % tiles_deep, outer0 / nf4_tile_cols + w / tiles_deep};
+            row_ = w % tiles_deep * nf4_tile_rows;
+            col_ = w / tiles_deep * nf4_tile_cols;
+        } else {
+            tile_ = {outer0 / nf4_tile_rows + w, 0};
+            row_ = w * nf4_tile_rows;
+            col_ = 0;
+        }
+    }
+
+    // Before the first step, and before a barrier.
+    __device__ void begin() {
+        // One copy of the 16 values for each lane: no two lanes meet in a bank.
+        for (int i = thread_id(); i < table_entries; i += Threads) table_.store(i, weight_.quant_map[i / warp_size]);
+        if (weight_.absmax8) {
+            for (int i = thread_id(); i < nested_entries; i += Threads) nested_.store(i, weight_.nested_map[i]);
+            nested_offset_ = *weight_.nested_offset;
+        }
+        fetch_scales();
+    }
+
+    __device__ void issue() {
+        const Tile16x64 at = tile_of(copied_);
+        const bool inside = at.row * nf4_tile_rows < weight_.rows && at.col < weight_.tile_cols;
+        const uint8_t *from = inside ? weight_.tile(at.row, at.col) + lane_id() * 16 : weight_.codes;
+        copy_async_16(codes_.address(write_.at() + thread_id() * 4), from, inside ? 16 : 0);
+        advance(copied_);
+        write_.next();
+    }
+
+    // 16x64 weights: round(code * scale), pair by pair in the order of the bytes.
+    __device__ void ready() {
+        const Vector<uint32_t, 4> words = codes_.template load<4>(codes_read_.at() + thread_id() * 4);
+        const float scale[2] = {finished(scales_[0]), finished(scales_[1])};
+#pragma unroll
+        for (int word = 0; word < 4; word++) {
+#pragma unroll
+            for (int byte = 0; byte < 4; byte++) {
+                const int row = lane_id() / 4 + byte % 2 * 8, col = word * 16 + byte / 2 * 8 + lane_id() % 4 * 2;
+                const float even = value(words.v[word], 2 * byte + 1), odd = value(words.v[word], 2 * byte);
+                tiles_.template as<uint32_t>(decoded_.at() + swizzled<pitch>(row_ + row, col_ + col))
+                    .store(0, pack_bf16(even * scale[byte % 2], odd * scale[byte % 2]));
+            }
+        }
+        codes_read_.next();
+        fetch_scales();
+    }
+
+    __device__ void left_fragment(uint32_t (&a)[4], int row, int k16) const {
+        TileFragments<load, Outer>::left(a, tiles_, decoded_.at(), row, k16);
+    }
+    __device__ void right_fragments(uint32_t (&b)[4], int col, int k16) const {
+        TileFragments<load, Outer>::right(b, tiles_, decoded_.at(), col, k16);
+    }
+
+    __device__ void next() { decoded_.next(); }
+
+private:
+    static constexpr bool by_columns = is_by_columns(load);
+    static constexpr int pitch = TileFragments<load, Outer>::pitch;
+    static constexpr int tiles_deep = bf16_depth / nf4_tile_rows;  // by columns: tiles of a step, one below the other
+    static constexpr int code_words = elements / 8;
+    static constexpr int table_entries = 16 * warp_size;
+    static constexpr int nested_entries = 256;
+
+    struct Tile16x64 {
+        int64_t row;
+        int64_t col;
+    };
+
+    // What there is of a scale while its parts are on their way.
+    struct Scale {
+        float absmax;  // or, with double quantization, the absmax of the group
+        int code;
+    };
+
+    __device__ Tile16x64 tile_of(int step) const {
+        return by_columns ? Tile16x64{tile_.row + step * tiles_deep, tile_.col} : Tile16x64{tile_.row, step};
+    }
+
+    // Part products go through the same elements again.
+    __device__ void advance(int &step) const { step = step + 1 == steps_ ? 0 : step + 1; }
+
+    // The scales of this lane's two rows in the next step to be decoded, asked for one step ahead.
+    __device__ void fetch_scales() {
+        const Tile16x64 at = tile_of(scaled_);
+        const int64_t row = at.row * nf4_tile_rows + lane_id() / 4, col = at.col * nf4_tile_cols;
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            scales_[i] = {0, 0};
+            if (row + 8 * i >= weight_.rows || col >= weight_.cols) continue;
+            const int64_t block = ((row + 8 * i) * weight_.cols + col) >> weight_.block_shift;
+            if (weight_.absmax32) {
+                scales_[i].absmax = weight_.absmax32[block];
+            } else {
+                scales_[i] = {weight_.nested_absmax[block / nested_block_size], weight_.absmax8[block]};
+            }
+        }
+        advance(scaled_);
+    }
+
+    // As Nf4View::scale.
+    __device__ float finished(const Scale &scale) const {
+        if (weight_.absmax32) return scale.absmax;
+        return nested_.load(scale.code) * scale.absmax + nested_offset_;
+    }
+
+    // The value of nibble number i of a word.
+    __device__ float value(uint32_t word, int i) const {
+        return table_.load(static_cast<int>((word >> (4 * i) & 15) * warp_size | static_cast<uint32_t>(lane_id())));
+    }
+
+    const Nf4View &weight_;
+    int steps_;
+    Shared<bf16> tiles_;  // the step that is being read, and the next one
+    Shared<uint32_t> codes_;
+    Shared<float> table_, nested_;
+    Tile16x64 tile_;
+    int row_, col_;                // where this warp's tile is in that of the factor
+    int copied_ = 0, scaled_ = 0;  // steps whose codes and whose scales are on their way
+    Scale scales_[2];
+    float nested_offset_ = 0;
+    Ring<Stages, code_words> write_, codes_read_;
+    Ring<2, elements> decoded_;
+};
+
+template <int Outer, int Threads, int Stages>
+class Factor<Load::nf4_rows, Outer, Threads, Stages> : public Nf4Factor<Load::nf4_rows, Outer, Threads, Stages> {
+public:
+    using Nf4Factor<Load::nf4_rows, Outer, Threads, Stages>::Nf4Factor;
+};
+
+template <int Outer, int Threads, int Stages>
+class Factor<Load::nf4_columns, Outer, Threads, Stages> : public Nf4Factor<Load::nf4_columns, Outer, Threads, Stages> {
+public:
+    using Nf4Factor<Load::nf4_columns, Outer, Threads, Stages>::Nf4Factor;
+};
+
+// Converted: anything, four elements at a time along the rows of memory.
+template <int Outer, int Threads, int Stages>
+class Factor<Load::elements, Outer, Threads, Stages> {
+public:
+    static constexpr int elements = Outer * bf16_depth;
+
+    static constexpr int64_t shared_bytes() { return SharedArena::bytes_of(Stages * elements * 2); }
 
     __device__ Factor(const Operand &x, int64_t outer0, const Parts &parts, uint32_t part_digits, SharedArena &arena)
         : x_(x),
           outer0_(outer0),
           parts_(parts),
           part_digits_(part_digits),
-          tiles_(arena.take<bf16>(tiles * elements)),
-          codes_(arena.take<uint32_t>(is_nf4(load) ? Stages * code_words : 0)),
-          table_(arena.take<float>(table_entries)) {}
+          tiles_(arena.take<bf16>(Stages * elements)) {}
 
-    // Before the first step, and before a barrier.
-    __device__ void begin() {
-        if constexpr (is_nf4(load)) {
-            // One copy of the 16 values for each lane: no two lanes meet in a bank.
-            for (int i = thread_id(); i < table_entries; i += Threads) table_.store(i, x_.nf4.quant_map[i / warp_size]);
-            fetch_scales(0);
-        }
-    }
+    __device__ void begin() {}
 
-    // Starts the load of a step.
-    __device__ void issue(int64_t step) {
-        const int stage = static_cast<int>(step % Stages);
-        if constexpr (load == Load::rows) {
-            copy_rows(step_of_k(step) * bf16_depth, stage * elements);
-        } else if constexpr (load == Load::columns) {
-            copy_columns(step_of_k(step) * bf16_depth, stage * elements);
-        } else if constexpr (load == Load::elements) {
-            convert(step * bf16_depth, stage * elements);
-        } else {
-            copy_codes(step, stage * code_words);
-        }
-    }
-
-    // After the copies of the step have landed, before the barrier.
-    __device__ void ready(int64_t step) {
-        if constexpr (is_nf4(load)) {
-            decode(step);
-            fetch_scales(step + 1);
-        }
-    }
-
-    // The A fragment of rows row ... + 15 and columns 16 k16 ... + 15.
-    __device__ void left_fragment(uint32_t (&a)[4], int64_t step, int row, int k16) const {
-        load_matrices(a, address(step, row + lane_id() % 16, k16 * 16 + lane_id() / 16 * 8));
-    }
-
-    // The B fragments of columns col ... + 7 and col + 8 ... + 15, two registers each.
-    __device__ void right_fragments(uint32_t (&b)[4], int64_t step, int col, int k16) const {
-        if constexpr (is_by_columns(load)) {
-            load_matrices_transposed(b, address(step, k16 * 16 + lane_id() % 16, col + lane_id() / 16 * 8));
-        } else {
-            load_matrices(b, address(step, col + lane_id() / 16 * 8 + lane_id() % 8, k16 * 16 + lane_id() / 8 % 2 * 8));
-        }
-    }
-
-private:
-    // This warp's tile of NF4 weights in a step.
-    struct WeightTile {
-        int64_t tile_row;
-        int64_t tile_col;
-        int row;  // in the tile of the factor
-        int col;
-    };
-
-    __device__ WeightTile weight_tile(int64_t absolute_step) const {
-        const int64_t step = step_of_k(absolute_step);
-        const int w = warp_id();
-        if constexpr (load == Load::nf4_rows) return {outer0_ / nf4_tile_rows + w, step, w * nf4_tile_rows, 0};
-        constexpr int tiles_k = bf16_depth / nf4_tile_rows;
-        return {step * tiles_k + w % tiles_k, outer0_ / nf4_tile_cols + w / tiles_k, w % tiles_k * nf4_tile_rows,
-                w / tiles_k * nf4_tile_cols};
-    }
-
-    // The step of one of several part products that all have the same elements.
-    __device__ int64_t step_of_k(int64_t step) const {
-        return parts_.count == 1 ? step : step % (parts_.stride / bf16_depth);
-    }
-
-    __device__ SharedAddress address(int64_t step, int row, int col) const {
-        return tiles_.address(static_cast<int>(step % tiles) * elements + swizzled<pitch>(row, col));
-    }
-
-    __device__ void copy_rows(int64_t k0, int to) const {
-        constexpr int chunks = bf16_depth / 8;
-#pragma unroll
-        for (int i = thread_id(); i < Outer * chunks; i += Threads) {
-            copy_chunk(to + swizzled<pitch>(i / chunks, i % chunks * 8), outer0_ + i / chunks, x_.outer,
-                       k0 + i % chunks * 8, parts_.k);
-        }
-    }
-
-    __device__ void copy_columns(int64_t k0, int to) const {
-        constexpr int chunks = Outer / 8;
-#pragma unroll
-        for (int i = thread_id(); i < bf16_depth * chunks; i += Threads) {
-            copy_chunk(to + swizzled<pitch>(i / chunks, i % chunks * 8), k0 + i / chunks, parts_.k,
-                       outer0_ + i % chunks * 8, x_.outer);
-        }
-    }
-
-    // Eight elements of a row; what lies at an end or behind it becomes 0.
-    __device__ void copy_chunk(int to, int64_t row, int64_t row_end, int64_t col, int64_t col_end) const {
-        const int64_t left = row < row_end ? col_end - col : 0;
-        const int source = left >= 8 ? 16 : left > 0 ? static_cast<int>(left) * 2 : 0;
-        const bf16 *data = static_cast<const bf16 *>(x_.data);
-        copy_async_16(tiles_.address(to), source > 0 ? data + row * x_.ld + col : data, source);
-    }
-
-    __device__ void copy_codes(int64_t step, int to) const {
-        const WeightTile at = weight_tile(step);
-        const bool inside = at.tile_row * nf4_tile_rows < x_.nf4.rows && at.tile_col < x_.nf4.tile_cols;
-        const uint8_t *from = inside ? x_.nf4.tile(at.tile_row, at.tile_col) + lane_id() * 16 : x_.nf4.codes;
-        copy_async_16(codes_.address(to + thread_id() * 4), from, inside ? 16 : 0);
-    }
-
-    // The scales of this lane's two rows in a step, asked for one step ahead.
-    __device__ void fetch_scales(int64_t step) {
-        if (!x_.nf4.scale_per_row) return;
-        const WeightTile at = weight_tile(step);
-        const int64_t row = at.tile_row * nf4_tile_rows + lane_id() / 4, col = at.tile_col * nf4_tile_cols;
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-            const bool inside = row + 8 * i < x_.nf4.rows && col < x_.nf4.cols;
-            scales_[i] = inside ? x_.nf4.scale(row + 8 * i, col) : 0;
-        }
-    }
-
-    // 16x64 weights: round(code * scale), pair by pair in the order of the bytes.
-    __device__ void decode(int64_t step) const {
-        const WeightTile at = weight_tile(step);
-        const int to = static_cast<int>(step % tiles) * elements;
-        const Vector<uint32_t, 4> words =
-            codes_.template load<4>(static_cast<int>(step % Stages) * code_words + thread_id() * 4);
-#pragma unroll
-        for (int word = 0; word < 4; word++) {
-#pragma unroll
-            for (int byte = 0; byte < 4; byte++) {
-                const int row = lane_id() / 4 + byte % 2 * 8, col = word * 16 + byte / 2 * 8 + lane_id() % 4 * 2;
-                const uint32_t pair = words.v[word] >> (8 * byte);
-                const float even = table_.load(static_cast<int>(pair >> 4 & 15) * warp_size + lane_id());
-                const float odd = table_.load(static_cast<int>(pair & 15) * warp_size + lane_id());
-                const int64_t weight_row = at.tile_row * nf4_tile_rows + row,
-                              weight_col = at.tile_col * nf4_tile_cols + col;
-                tiles_.template as<uint32_t>(to + swizzled<pitch>(at.row + row, at.col + col))
-                    .store(0, pack_bf16(even * scale(byte % 2, weight_row, weight_col),
-                                        odd * scale(byte % 2, weight_row, weight_col + 1)));
-            }
-        }
-    }
-
-    __device__ float scale(int which, int64_t row, int64_t col) const {
-        if (x_.nf4.scale_per_row) return scales_[which];
-        return row < x_.nf4.rows && col < x_.nf4.cols ? x_.nf4.scale(row, col) : 0;
-    }
-
-    // Four elements at a time along the rows of memory; k0 counts through the parts.
-    __device__ void convert(int64_t k0, int to) const {
+    // k counts through the parts.
+    __device__ void issue() {
         for (int i = thread_id(); i < elements / 4; i += Threads) {
             const int outer = x_.k_contiguous ? i / (bf16_depth / 4) : i % (Outer / 4) * 4;
             const int inner = x_.k_contiguous ? i % (bf16_depth / 4) * 4 : i / (Outer / 4);
             const int64_t o = outer0_ + outer;
-            const auto product = static_cast<int>((k0 + inner) / parts_.stride);
-            const int64_t k = k0 + inner - product * parts_.stride;
+            const auto product = static_cast<int>((k0_ + inner) / parts_.stride);
+            const int64_t k = k0_ + inner - product * parts_.stride;
             Vector<float, 4> quad = {};
             if (product < parts_.count && k < parts_.k && o < x_.outer) {
                 quad = x_.k_contiguous ? load_quad(x_, o, k, parts_.k) : load_quad(x_, k, o, x_.outer);
@@ -192,19 +303,32 @@ private:
 #pragma unroll
             for (int e = 0; e < 4; e++) {
                 const int row = x_.k_contiguous ? outer : outer + e, col = x_.k_contiguous ? inner + e : inner;
-                tiles_.store(to + swizzled<pitch>(row, col), bf16_part(quad.v[e], part));
+                tiles_.store(write_.at() + swizzled<bf16_depth>(row, col), bf16_part(quad.v[e], part));
             }
         }
+        k0_ += bf16_depth;
+        write_.next();
     }
 
+    __device__ void ready() {}
+
+    __device__ void left_fragment(uint32_t (&a)[4], int row, int k16) const {
+        TileFragments<Load::elements, Outer>::left(a, tiles_, read_.at(), row, k16);
+    }
+    __device__ void right_fragments(uint32_t (&b)[4], int col, int k16) const {
+        TileFragments<Load::elements, Outer>::right(b, tiles_, read_.at(), col, k16);
+    }
+
+    __device__ void next() { read_.next(); }
+
+private:
     const Operand &x_;
     int64_t outer0_;
     const Parts &parts_;
     uint32_t part_digits_;
     Shared<bf16> tiles_;
-    Shared<uint32_t> codes_;
-    Shared<float> table_;
-    float scales_[2] = {};
+    int64_t k0_ = 0;
+    Ring<Stages, elements> write_, read_;
 };
 
 }  // namespace nf4j::cuda

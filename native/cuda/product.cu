@@ -76,7 +76,8 @@ bool can_be_copied(const Operand &x) {
 ProductShape shape_of(const Product &p, int32_t dtype) {
     const Operand &left = p.main.left, &right = p.main.right;
     const bool rows = left.is_bf16 && left.k_contiguous && !left.masked && left.scale == 1 && left.parts == 1;
-    const bool copied = rows && can_be_copied(left) && (right.is_nf4 || can_be_copied(right)) && right.parts == 1;
+    const bool copied = rows && can_be_copied(left) &&
+                        (right.is_nf4 ? right.nf4.scale_per_row : can_be_copied(right)) && right.parts == 1;
     return {p.m,
             p.n,
             p.main.k,
@@ -108,11 +109,12 @@ int32_t launch_tiles(nf4j_stream *stream, const char *name, const Product &p, co
                               : launch_tiles<T, Load::rows, Load::columns>(stream, name, p, choice);
 }
 
-// The left factor is converted by elements.
+// The left factor is converted by elements; the right one too, unless a scale holds for a row of a tile of NF4.
 template <class T>
 int32_t launch_converted(nf4j_stream *stream, const char *name, const Product &p, const Choice &choice) {
     const Operand &right = p.main.right;
-    if (!right.is_nf4) return launch_tiles<T, Load::elements, Load::elements>(stream, name, p, choice);
+    if (!right.is_nf4 || !right.nf4.scale_per_row)
+        return launch_tiles<T, Load::elements, Load::elements>(stream, name, p, choice);
     return right.k_contiguous ? launch_tiles<T, Load::elements, Load::nf4_rows>(stream, name, p, choice)
                               : launch_tiles<T, Load::elements, Load::nf4_columns>(stream, name, p, choice);
 }

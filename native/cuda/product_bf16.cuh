@@ -28,16 +28,16 @@ struct WarpSums {
     __device__ static int row0() { return warp_id() / T::warps_n * T::warp_m; }
     __device__ static int col0() { return warp_id() % T::warps_n * T::warp_n; }
 
-    // += the product of the tiles of one step.
+    // += the product of the tiles of a step.
     template <class Left, class Right>
-    __device__ void add(const Left &left, const Right &right, int64_t step) {
+    __device__ void add(const Left &left, const Right &right) {
 #pragma unroll
         for (int k16 = 0; k16 < bf16_depth / 16; k16++) {
             uint32_t a[rows][4], b[cols / 2][4];
 #pragma unroll
-            for (int i = 0; i < rows; i++) left.left_fragment(a[i], step, row0() + 16 * i, k16);
+            for (int i = 0; i < rows; i++) left.left_fragment(a[i], row0() + 16 * i, k16);
 #pragma unroll
-            for (int j = 0; j < cols / 2; j++) right.right_fragments(b[j], step, col0() + 16 * j, k16);
+            for (int j = 0; j < cols / 2; j++) right.right_fragments(b[j], col0() + 16 * j, k16);
 #pragma unroll
             for (int i = 0; i < rows; i++) {
 #pragma unroll
@@ -80,10 +80,10 @@ __device__ inline void add_adapter(const Segment &s, int64_t m0, int64_t n0, War
     AdapterRight<T> right(s.right, n0, parts, parts.right, arena);
     const int64_t steps = parts.steps();
     for (int64_t step = 0; step < steps; step++) {
-        left.issue(step);
-        right.issue(step);
+        left.issue();
+        right.issue();
         sync_threads();
-        sums.add(left, right, step);
+        sums.add(left, right);
         sync_threads();
     }
 }
@@ -124,8 +124,8 @@ private:
         const int64_t steps = parts.steps();
         const auto issue = [&](int64_t step) {
             if (step < steps) {
-                left.issue(step);
-                right.issue(step);
+                left.issue();
+                right.issue();
             }
             commit_copies();  // an empty group keeps the count of groups that wait_copies knows
         };
@@ -135,11 +135,13 @@ private:
         sync_threads();  // the tables of begin()
         for (int64_t step = 0; step < steps; step++) {
             wait_copies<T::stages - 2>();
-            right.ready(step);
+            right.ready();
             sync_threads();  // the tiles of the step are there, and everybody is past the step before, whose buffer is
                              // free
             issue(step + T::stages - 1);
-            sums.add(left, right, step);
+            sums.add(left, right);
+            left.next();
+            right.next();
         }
     }
 };

@@ -94,7 +94,7 @@ void test_product(const Device &simt, const Device &reference, Kind kind, Shape 
 int main() {
     const Device simt(NF4J_BACKEND_SIMT, NF4J_ISA_AUTO, 0), reference(NF4J_BACKEND_REFERENCE, NF4J_ISA_AUTO, 1);
     if (!check(simt.open(), "%s", nf4j_last_error())) return finish("simt product_test");
-    constexpr Shape small[] = {{1, 8, 8}, {5, 64, 64}, {64, 72, 200}, {65, 130, 136}, {33, 257, 320}};
+    constexpr Shape small[] = {{1, 8, 8}, {5, 64, 64}, {64, 72, 200}, {65, 130, 136}, {33, 257, 320}, {9, 40, 75}};
     for (const char *schedule : schedules) {
         set_schedule(schedule);
         for (Kind kind : {Kind::dense, Kind::dense_transposed, Kind::nf4, Kind::nf4_backward}) {
