@@ -19,6 +19,9 @@ __device__ inline int swizzled(int row, int col) {
     return row * Pitch + ((col / 8 ^ row % 8) * 8) + col % 8;
 }
 
+// How many products of BF16 parts make one of factors with these numbers of parts.
+__host__ __device__ constexpr int part_products(int left, int right) { return left * right == 9 ? 6 : left * right; }
+
 // A product of factors that count with all bits of F32 is a sum of products of their BF16 parts: k runs through `count`
 // of them, `stride` apart. Products below 2^-24 of the largest are left out.
 struct Parts {
@@ -32,7 +35,7 @@ struct Parts {
     __device__ Parts(int left_parts, int right_parts, int64_t k_, bool packed)
         : k(k_),
           stride(packed ? ceil_div(k_, 4) * 4 : ceil_div(k_, bf16_depth) * bf16_depth),
-          count(left_parts * right_parts == 9 ? 6 : left_parts * right_parts),
+          count(part_products(left_parts, right_parts)),
           left(left_parts == 1    ? 0
                : right_parts == 1 ? 0x210
                                   : 0x210100),

@@ -1,4 +1,5 @@
 // What nf4j_explain says of a product: the line of the table that it takes, and the time that the device cannot beat.
+#include "cuda/device.h"
 #include "cuda/devices.h"
 #include "cuda/product.h"
 
@@ -39,8 +40,9 @@ double bytes_of(const ProductShape &s) {
 
 }  // namespace
 
-void explain_product(const ProductShape &s, const Traits &device, char *buffer, int64_t capacity) {
-    const Choice choice = choose(s, device);
+void explain_product(const ProductShape &s, const nf4j_stream *stream, char *buffer, int64_t capacity) {
+    const Traits &device = traits_of(stream);
+    const Choice choice = choose(s, device, stream->workspace_bytes);
     const Variant &v = *choice.variant;
     Text text(buffer, capacity);
     // Up to the first comma: what a row's bits may depend on.

@@ -1,7 +1,7 @@
 // One factor of product_bf16.cuh on its way through shared memory: copied, decoded from NF4, or converted element by
 // element.
 //
-// All go through the steps of k in order. issue() starts the load of the next step that has none; ready(), once the
+// All go through the steps of k in order, from the one that begin() names. issue() starts the load of the next step that has none; ready(), once the
 // copies of a step have landed, makes it readable behind a barrier; the fragments are those of the step until next().
 // Whatever does not change from step to step is worked out once: a step has few instructions to spare beside its
 // products.
@@ -66,7 +66,10 @@ public:
         to_ = swizzled<pitch>(row, col);
     }
 
-    __device__ void begin() {}
+    __device__ void begin(int64_t first) {
+        from_ += first * next_step_;
+        (by_columns ? rows_left_ : cols_left_) -= first * bf16_depth;
+    }
 
     // What lies behind the last row or column becomes 0.
     __device__ void issue() {
@@ -142,8 +145,9 @@ public:
         }
     }
 
-    // Before the first step, and before a barrier.
-    __device__ void begin() {
+    // Before a barrier.
+    __device__ void begin(int64_t first) {
+        copied_ = scaled_ = static_cast<int>(first % steps_);
         // One copy of the 16 values for each lane: no two lanes meet in a bank.
         for (int i = thread_id(); i < table_entries; i += Threads) table_.store(i, weight_.quant_map[i / warp_size]);
         if (weight_.absmax8) {
@@ -285,7 +289,7 @@ public:
           part_digits_(part_digits),
           tiles_(arena.take<bf16>(Stages * elements)) {}
 
-    __device__ void begin() {}
+    __device__ void begin(int64_t first) { k0_ = first * bf16_depth; }
 
     // k counts through the parts.
     __device__ void issue() {

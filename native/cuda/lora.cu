@@ -38,24 +38,28 @@ int32_t lora_backward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tens
                       const nf4j_tensor *db, const nf4j_tensor *dx) {
     const int64_t tokens = x->rows, rank = lora->a->rows;
     const Dropout dropout(lora->seed, lora->dropout);
-    void *memory = workspace(stream, "lora_backward", tokens * rank * 4);
+    const int64_t du_bytes = tokens * rank * 4;
+    void *memory = workspace(stream, "lora_backward", du_bytes);
     if (!memory) return NF4J_OUT_OF_MEMORY;
     const nf4j_tensor du = {memory, tokens, rank, rank, NF4J_F32, 0};
 
     Product p = product(exactly(rows_of(dy)), exactly(columns_of(lora->b)), dy->cols, &du);
     p.alpha = scale_of(lora);
+    p.workspace_used = du_bytes;
     int32_t status = multiply(stream, "lora_du", p, x->dtype);
     if (status != NF4J_OK) return status;
 
     p = product(exactly(columns_of(dy)), exactly(columns_of(u)), tokens, db);
     p.alpha = scale_of(lora);
     p.beta = 1;
+    p.workspace_used = du_bytes;
     status = multiply(stream, "lora_db", p, x->dtype);
     if (status != NF4J_OK) return status;
 
     p = product(exactly(columns_of(&du)), exactly(masked(columns_of(x), dropout)), tokens, da);
     p.alpha = dropout.scale;
     p.beta = 1;
+    p.workspace_used = du_bytes;
     status = multiply(stream, "lora_da", p, x->dtype);
     if (status != NF4J_OK || !dx) return status;
 
@@ -64,6 +68,7 @@ int32_t lora_backward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tens
     p.masked_adapter = dropout.active();
     p.dropout = dropout;
     p.beta = accumulate_dx ? 1 : 0;
+    p.workspace_used = du_bytes;
     return multiply(stream, "lora_dx", p, x->dtype);
 }
 

@@ -80,7 +80,7 @@ ProductShape shape_of(const Product &p, int32_t dtype) {
                         (right.is_nf4 ? right.nf4.scale_per_row : can_be_copied(right)) && right.parts == 1;
     return {p.m,
             p.n,
-            p.main.k,
+            dtype == NF4J_BF16 ? p.main.k * part_products(left.parts, right.parts) : p.main.k,
             dtype == NF4J_BF16,
             copied ? Access::copied
             : rows ? Access::rows
@@ -119,11 +119,9 @@ int32_t launch_converted(nf4j_stream *stream, const char *name, const Product &p
                               : launch_tiles<T, Load::elements, Load::nf4_columns>(stream, name, p, choice);
 }
 
-}  // namespace
-
-int32_t multiply(nf4j_stream *stream, const char *name, const Product &p, int32_t dtype) {
-    const Choice choice = choose(shape_of(p, dtype), traits_of(stream));
+int32_t launch(nf4j_stream *stream, const char *name, const Product &p, const Choice &choice) {
     switch (choice.variant->kernel) {
+        case Kernel::few_rows: return launch_few_rows(stream, name, p, choice);
         case Kernel::tiles_128: return launch_tiles<Tile128>(stream, name, p, choice);
         case Kernel::tiles_64: return launch_tiles<Tile64>(stream, name, p, choice);
         case Kernel::converted_64: return launch_converted<Tile64>(stream, name, p, choice);
@@ -131,6 +129,19 @@ int32_t multiply(nf4j_stream *stream, const char *name, const Product &p, int32_
             return launch(stream, name, choice.blocks, f32_threads, f32_shared_bytes, product_f32_kernel, p);
     }
     return NF4J_INTERNAL;
+}
+
+}  // namespace
+
+int32_t multiply(nf4j_stream *stream, const char *name, const Product &product, int32_t dtype) {
+    const int64_t used = SharedArena::bytes_of(product.workspace_used);
+    const Choice choice = choose(shape_of(product, dtype), traits_of(stream), stream->workspace_bytes - used);
+    Product p = product;
+    if (choice.splits == 1) return launch(stream, name, p, choice);
+    p.splits = choice.splits;
+    p.partial = reinterpret_cast<float *>(stream->workspace + used);
+    const int32_t status = launch(stream, name, p, choice);
+    return status != NF4J_OK ? status : for_each_element(stream, name, p.m, p.n, AddSplits{p});
 }
 
 }  // namespace nf4j::cuda

@@ -46,7 +46,11 @@ struct Product {
     int64_t ldc = 0;
     int64_t m = 0;
     int64_t n = 0;
-    bool part_of_rows = false;  // of those of one call, which all get the same kernel
+    bool part_of_rows = false;   // of those of one call, which all get the same kernel
+    int64_t workspace_used = 0;  // bytes at the beginning of the stream's workspace that hold other things
+    // multiply's choice: each split of k is summed by itself, into partial [splits][m][n] where there are several.
+    int64_t splits = 1;
+    float *partial = nullptr;
 };
 
 // A matrix as a factor whose outer index is its row (so k runs along the row), or its column.
@@ -67,7 +71,10 @@ Product product(const Operand &left, const Operand &right, int64_t k, const nf4j
 // `dtype` of the activations decides between F32 and tensor cores.
 int32_t multiply(nf4j_stream *stream, const char *name, const Product &product, int32_t dtype);
 
+// One of multiply's kernels (nf4_few_rows.cu).
+int32_t launch_few_rows(nf4j_stream *stream, const char *name, const Product &product, const Choice &choice);
+
 // What multiply would do, into text[capacity].
-void explain_product(const ProductShape &shape, const Traits &device, char *text, int64_t capacity);
+void explain_product(const ProductShape &shape, const nf4j_stream *stream, char *text, int64_t capacity);
 
 }  // namespace nf4j::cuda

@@ -10,10 +10,13 @@
 //   nf4_columns  the same into [64][outer]: dX = dY * W from the very bytes of Y = X * W^T
 //   elements     anything, element by element, F32 split into BF16 parts where all bits count
 //
+// Where c has few tiles, k is split (tiles.h): a block has one tile's share of it, the first one also the adapter.
+//
 // One step, for the tile that landed:  wait; decode; barrier; start the copy of the step after the next; multiply.
 #pragma once
 
 #include "cuda/factor.cuh"
+#include "cuda/split.cuh"
 
 namespace nf4j::cuda {
 
@@ -98,42 +101,44 @@ struct Bf16Product {
     static constexpr int64_t shared_bytes = main_bytes > adapter_bytes ? main_bytes : adapter_bytes;
 
     __device__ static void run(const Product &p) {
-        const int64_t tiles_m = ceil_div(p.m, T::m);
-        const int64_t m0 = block_id() % tiles_m * T::m, n0 = block_id() / tiles_m * T::n;
+        const int64_t tiles_m = ceil_div(p.m, T::m), tiles = tiles_m * ceil_div(p.n, T::n);
+        const int64_t tile = block_id() % tiles, split = block_id() / tiles;
+        const int64_t m0 = tile % tiles_m * T::m, n0 = tile / tiles_m * T::n;
         WarpSums<T> sums;
-        if (p.adapter.k > 0) {
+        if (p.adapter.k > 0 && split == 0) {
             add_adapter(p.adapter, m0, n0, sums);
             if (p.masked_adapter) {
                 sums.for_each(
                     [&](int row, int col, float &sum) { sum *= dropout_factor(p.dropout, m0 + row, n0 + col); });
             }
         }
-        add_main(p.main, m0, n0, sums);
+        add_main(p, split, m0, n0, sums);
         sums.for_each([&](int row, int col, float &sum) {
-            if (m0 + row < p.m && n0 + col < p.n) store_result(p, m0 + row, n0 + col, sum);
+            if (m0 + row < p.m && n0 + col < p.n) store_sum(p, split, m0 + row, n0 + col, sum);
         });
     }
 
 private:
-    __device__ static void add_main(const Segment &s, int64_t m0, int64_t n0, WarpSums<T> &sums) {
+    __device__ static void add_main(const Product &p, int64_t split, int64_t m0, int64_t n0, WarpSums<T> &sums) {
+        const Segment &s = p.main;
         SharedArena arena;
         constexpr bool packed = left_load == Load::elements && right_load == Load::elements;
         const Parts parts(s.left.parts, s.right.parts, s.k, packed);
         Left left(s.left, m0, parts, parts.left, arena);
         Right right(s.right, n0, parts, parts.right, arena);
-        const int64_t steps = parts.steps();
+        const int64_t first = parts.steps() * split / p.splits, end = parts.steps() * (split + 1) / p.splits;
         const auto issue = [&](int64_t step) {
-            if (step < steps) {
+            if (step < end) {
                 left.issue();
                 right.issue();
             }
             commit_copies();  // an empty group keeps the count of groups that wait_copies knows
         };
-        left.begin();
-        right.begin();
-        for (int step = 0; step < T::stages - 1; step++) issue(step);
+        left.begin(first);
+        right.begin(first);
+        for (int ahead = 0; ahead < T::stages - 1; ahead++) issue(first + ahead);
         sync_threads();  // the tables of begin()
-        for (int64_t step = 0; step < steps; step++) {
+        for (int64_t step = first; step < end; step++) {
             wait_copies<T::stages - 2>();
             right.ready();
             sync_threads();  // the tiles of the step are there, and everybody is past the step before, whose buffer is

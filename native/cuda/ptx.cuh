@@ -47,6 +47,15 @@ __device__ inline void copy_async_16(SharedAddress to, const void *from, int sou
                  : "memory");
 }
 
+// The same of what nobody will read again soon: the first to leave the L2 cache.
+__device__ inline void copy_async_16_once(SharedAddress to, const void *from, int source, Place = Place::here()) {
+    uint64_t policy;
+    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;" ::"r"(to.value),
+                 "l"(__cvta_generic_to_global(from)), "r"(source), "l"(policy)
+                 : "memory");
+}
+
 // Ends a group of copies.
 __device__ inline void commit_copies(Place = Place::here()) { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
@@ -73,6 +82,13 @@ __device__ inline void load_matrices_transposed(uint32_t (&r)[4], SharedAddress 
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                  : "r"(row.value)
                  : "memory");
+}
+
+// One in the registers of a warp, elements 2 (l % 4) and + 1 of row l / 4 in lane l: transposed.
+__device__ inline uint32_t transpose_matrix(uint32_t r, Place = Place::here()) {
+    uint32_t transposed;
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(transposed) : "r"(r));
+    return transposed;
 }
 
 // d [16, 8] += a [16, 16] * b [16, 8]: BF16 factors, F32 sums.

@@ -16,8 +16,8 @@ bool fits(const Variant &v, const ProductShape &s, const Traits &device) {
 }
 
 // The fewest splits of `steps` that keep four of five places for blocks busy to the end, or the best there are.
-int64_t splits_for(int64_t tiles, int64_t steps, int64_t places) {
-    constexpr int64_t least_steps = 4, most_splits = 32;
+int64_t splits_for(int64_t tiles, int64_t steps, int64_t places, int64_t most_splits) {
+    constexpr int64_t least_steps = 4;
     if (tiles == 0 || tiles >= places) return 1;
     int64_t best = 1;
     double best_share = 0;
@@ -35,13 +35,15 @@ int64_t splits_for(int64_t tiles, int64_t steps, int64_t places) {
 
 }  // namespace
 
-Choice choose(const ProductShape &s, const Traits &device) {
+Choice choose(const ProductShape &s, const Traits &device, int64_t workspace_bytes) {
     const Variant *v = variants;
     while (!fits(*v, s, device)) v++;  // the last ones of each type fit everything
     const int64_t tiles = ceil_div(s.m, v->tile_m) * ceil_div(s.n, v->tile_n);
     const int64_t places = s.part_of_rows ? 0 : int64_t{v->blocks_per_multiprocessor} * device.multiprocessors;
-    const int64_t splits = splits_for(tiles, ceil_div(s.k, v->depth), places);
-    return {v, splits, tiles * splits, splits > 1 ? splits * s.m * s.n * 4 : 0};
+    const int64_t split_bytes = s.m * s.n * 4;  // its sums
+    const int64_t room = split_bytes > 0 ? workspace_bytes / split_bytes : 1;
+    const int64_t splits = splits_for(tiles, ceil_div(s.k, v->depth), places, room);
+    return {v, splits, tiles * splits, splits > 1 ? splits * split_bytes : 0};
 }
 
 }  // namespace nf4j::cuda

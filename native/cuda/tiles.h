@@ -27,7 +27,15 @@ using Tile128 = Tile<128, 128, 3, 2, 4>;
 using Tile64 = Tile<64, 64, 3, 2, 2>;
 using F32Tile = Tile<64, 64, 2, 8, 1>;
 
-enum class Kernel { tiles_128, tiles_64, converted_64, ffma };
+// Few rows: 8 warps side by side along n.
+template <int M, int Stages>
+using FewRowsTile = Tile<M, 256, Stages, 1, 8>;
+using FewRows8 = FewRowsTile<8, 4>;
+using FewRows16 = FewRowsTile<16, 4>;
+using FewRows32 = FewRowsTile<32, 4>;
+using FewRows64 = FewRowsTile<64, 3>;  // four stages are more shared memory than compute capability 8.6 has
+
+enum class Kernel { few_rows, tiles_128, tiles_64, converted_64, ffma };
 
 // How the left factor stands in memory, and a dense right one; what can be done with one can be done with all that follow.
 enum class Access {
@@ -76,14 +84,24 @@ constexpr int64_t any_m = INT64_MAX;
 constexpr int any_device = 80, newest_device = 999;
 constexpr int64_t enough_big_tiles = 64;
 
-constexpr Variant variants[] = {
+constexpr char few_rows[] = "few tokens: each code is read once, and decoded in registers";
+
+inline constexpr Variant variants[] = {
+    {Kernel::few_rows, "nf4_few_rows", few_rows, true, Access::rows, Weight::nf4_whole_tiles, any_device, newest_device,
+     1, 8, 0, FewRows8::m, FewRows8::n, bf16_depth, FewRows8::stages, 2},
+    {Kernel::few_rows, "nf4_few_rows", few_rows, true, Access::rows, Weight::nf4_whole_tiles, any_device, newest_device,
+     9, 16, 0, FewRows16::m, FewRows16::n, bf16_depth, FewRows16::stages, 2},
+    {Kernel::few_rows, "nf4_few_rows", few_rows, true, Access::rows, Weight::nf4_whole_tiles, any_device, newest_device,
+     17, 32, 0, FewRows32::m, FewRows32::n, bf16_depth, FewRows32::stages, 2},
+    {Kernel::few_rows, "nf4_few_rows", few_rows, true, Access::rows, Weight::nf4_whole_tiles, any_device, newest_device,
+     33, 64, 0, FewRows64::m, FewRows64::n, bf16_depth, FewRows64::stages, 2},
     {Kernel::tiles_128, "mma_bf16", "c has tiles of 128x128 for many multiprocessors", true, Access::copied,
      Weight::dense, any_device, newest_device, 1, any_m, enough_big_tiles, Tile128::m, Tile128::n, bf16_depth,
-     Tile128::stages, 0},
+     Tile128::stages, 1},
     {Kernel::tiles_64, "mma_bf16", "c has too few tiles of 128x128", true, Access::copied, Weight::dense, any_device,
-     newest_device, 1, any_m, 0, Tile64::m, Tile64::n, bf16_depth, Tile64::stages, 0},
+     newest_device, 1, any_m, 0, Tile64::m, Tile64::n, bf16_depth, Tile64::stages, 1},
     {Kernel::converted_64, "mma_bf16", "elements must be converted, or rows are not 16-byte aligned", true, Access::any,
-     Weight::dense, any_device, newest_device, 1, any_m, 0, Tile64::m, Tile64::n, bf16_depth, Tile64::stages, 0},
+     Weight::dense, any_device, newest_device, 1, any_m, 0, Tile64::m, Tile64::n, bf16_depth, Tile64::stages, 1},
     {Kernel::ffma, "ffma_f32", "F32 keeps its bits on FFMA alone", false, Access::any, Weight::dense, any_device,
      newest_device, 1, any_m, 0, F32Tile::m, F32Tile::n, f32_depth, F32Tile::stages, 0},
 };
@@ -102,8 +120,9 @@ struct Choice {
     int64_t workspace_bytes;  // for the sums of the splits
 };
 
-// The choice follows from the shape and the device alone, the split from the number of tiles that c has: a row's bits do
-// not depend on the rows beside it as long as the variant's name and the split are the same.
-Choice choose(const ProductShape &shape, const Traits &device);
+// The choice follows from the shape, the device and the workspace that is free, the split from the number of tiles that
+// c has: a row's bits do not depend on the rows beside it as long as the variant's name and the split are the same. Few
+// rows have one tile along m, so there the split follows from the shape of the weight.
+Choice choose(const ProductShape &shape, const Traits &device, int64_t workspace_bytes);
 
 }  // namespace nf4j::cuda

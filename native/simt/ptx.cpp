@@ -139,6 +139,22 @@ void load_matrices_transposed(uint32_t (&r)[4], SharedAddress row, Place place) 
     load<true>("load_matrices_transposed", r, row, place);
 }
 
+uint32_t transpose_matrix(uint32_t r, Place place) {
+    struct Pair {
+        uint32_t value, result;
+    } mine = {r, 0};
+    Engine::instance().collective("transpose_matrix", place, &mine, [](void *const *lanes) {
+        const auto at = [&](int row, int column) {
+            return static_cast<Pair *>(lanes[row * 4 + column / 2])->value >> (column % 2 * 16) & 0xffff;
+        };
+        for (int l = 0; l < warp_size; l++) {
+            const int row = l / 4, column = l % 4 * 2;
+            static_cast<Pair *>(lanes[l])->result = at(column, row) | at(column + 1, row) << 16;
+        }
+    });
+    return mine.result;
+}
+
 void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Place place) {
     Fragments mine = {d, a, b};
     Engine::instance().collective("mma_bf16", place, &mine, multiply);

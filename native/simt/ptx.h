@@ -60,6 +60,9 @@ uint32_t ballot(bool predicate, Place place = Place::here());
 // ---- asynchronous copies: the destination is poisoned until the copy lands, as late as the waits allow
 
 void copy_async_16(SharedAddress to, const void *from, int source, Place place = Place::here());
+inline void copy_async_16_once(SharedAddress to, const void *from, int source, Place place = Place::here()) {
+    copy_async_16(to, from, source, place);
+}
 void commit_copies(Place place = Place::here());
 void wait_copies_left(int left);
 
@@ -72,6 +75,7 @@ void wait_copies(Place = Place::here()) {
 
 void load_matrices(uint32_t (&r)[4], SharedAddress row, Place place = Place::here());
 void load_matrices_transposed(uint32_t (&r)[4], SharedAddress row, Place place = Place::here());
+uint32_t transpose_matrix(uint32_t r, Place place = Place::here());
 void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Place place = Place::here());
 
 // ---- arithmetic

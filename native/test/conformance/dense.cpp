@@ -55,7 +55,7 @@ void build(const Dense &d, Problem &p, Random &random) {
         return nf4j_dense_matmul(call.stream, &options, call[o.a], call[o.b], call[o.bias], call[o.c]);
     };
     p.model = [=](Problem &q) { model(d, o, q); };
-    p.tokens_alone();
+    p.tokens_alone(NF4J_OP_DENSE_MATMUL, d.n, d.k, d.a);
     const auto mistake = [&](const char *name, const Dense &wrong) {
         p.mistakes.push_back({name, [=](Problem &q) { q.model = [=](Problem &r) { model(wrong, o, r); }; }});
     };
@@ -83,8 +83,9 @@ void build(const Dense &d, Problem &p, Random &random) {
 void add_dense(Suite &suite) {
     const struct {
         int64_t m, n, k;
-    } shapes[] = {{0, 7, 5},      {1, 1, 1},    {2, 40, 33},   {15, 16, 300}, {29, 65, 7},    {7, 33, 33}, {33, 33, 33},
-                  {100, 20, 100}, {8, 257, 40}, {3, 1100, 20}, {530, 3, 9},   {257, 130, 31}, {4, 5, 0}};
+    } shapes[] = {{0, 7, 5},   {1, 1, 1},      {2, 40, 33},    {15, 16, 300}, {29, 65, 7},
+                  {7, 33, 33}, {33, 33, 33},   {100, 20, 100}, {8, 257, 40},  {3, 1100, 20},
+                  {530, 3, 9}, {257, 130, 31}, {4, 5, 0},      {9, 50, 600}};
     constexpr int32_t types[] = {NF4J_F32, NF4J_BF16};
     int number = 0;
     for (const auto &s : shapes) {

@@ -32,7 +32,7 @@ void build_forward(const Product &c, Problem &p, Random &random) {
             }
         }
     };
-    p.tokens_alone();
+    p.tokens_alone(NF4J_OP_NF4_MATMUL, c.n, c.k, c.dtype);
     if (layer.bias != none) p.off_by_one_column(layer.bias);
     p.off_by_one_row(x);
     p.off_by_one_column(x);
@@ -56,7 +56,7 @@ void build_backward(const Product &c, Problem &p, Random &random) {
             }
         }
     };
-    p.tokens_alone();
+    p.tokens_alone(NF4J_OP_NF4_MATMUL_BACKWARD, c.n, c.k, c.dtype);
     p.off_by_one_row(dy);
     p.off_by_one_column(dy);
 }
@@ -104,6 +104,21 @@ void add_linear(Suite &suite) {
                            {NF4J_F32, block_size, i % 4 < 2, 0, i % 8 > 1}};
         add(c);
     }
+    // Few rows of BF16 and weights whose columns are a multiple of 64: every number of tokens that has a kernel of its
+    // own on a GPU, outputs of one block and of several, the sum in one part and in several.
+    const struct {
+        int64_t m, n, k;
+    } few[] = {{1, 290, 1024}, {3, 520, 192}, {8, 48, 704}, {9, 33, 64},   {16, 257, 64},
+               {17, 70, 192},  {32, 20, 320}, {33, 66, 64}, {64, 36, 128}, {64, 8, 512}};
+    for (const auto &s : few) {
+        for (bool exact : {false, true}) {
+            const int32_t bias = number % 3 == 0 ? 0 : number % 3 == 1 ? NF4J_F32 : NF4J_BF16;
+            add({s.m, s.n, s.k, NF4J_BF16, {NF4J_F32, int64_t{32} << number % 8, number / 2 % 2 == 1, bias, exact}});
+            number++;
+        }
+    }
+    add({64, 530, 320, NF4J_BF16, {NF4J_F32, 32, true, NF4J_F32, false}});
+    add({70, 530, 576, NF4J_BF16, {NF4J_F32, 64, true, NF4J_F32, false}});
     // Larger than a block of the cpu's product, and a share for each thread.
     add({257, 330, 300, NF4J_F32, {NF4J_F32, 64, true, 0, true}});
     // Longer than what one pass over k takes.

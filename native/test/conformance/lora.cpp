@@ -167,7 +167,8 @@ void build_forward(const Lora &c, Problem &p, Random &random) {
         return nf4j_lora_forward(call.stream, call[g.x], &s.base, &s.lora, call[g.u], call[g.y]);
     };
     p.model = [=](Problem &q) { model_forward(c, g, q); };
-    if (c.dropout == 0) p.tokens_alone();  // the mask depends on a token's number
+    // The mask depends on a token's number.
+    if (c.dropout == 0) p.tokens_alone(NF4J_OP_LORA_FORWARD, c.out, c.in, c.dtype);
     if (g.base.bias != none) p.off_by_one_column(g.base.bias);
     add_mistakes(c, p, [=](const Lora &wrong, Problem &q) { model_forward(wrong, g, q); });
     if (c.dropout == 0) return;
@@ -195,7 +196,7 @@ void build_backward(const Lora &c, Problem &p, Random &random) {
     p.model = [=](Problem &q) { model_backward(c, g, q); };
     if (c.m == 0) return p.mistakes.clear();  // da and db stay what they are
     p.variants.push_back({"without dx", [=](const Call &call) { return run(call, nullptr); }, {g.da, g.db}});
-    if (c.dropout == 0) p.tokens_alone();
+    if (c.dropout == 0) p.tokens_alone(NF4J_OP_LORA_BACKWARD, c.out, c.in, c.dtype);
     p.off_by_one_row(g.dy);
     p.off_by_one_row(g.u);
     add_mistakes(c, p, [=](const Lora &wrong, Problem &q) { model_backward(wrong, g, q); });
@@ -227,6 +228,13 @@ void add_lora(Suite &suite) {
         {50, 70, 33, 4, NF4J_BF16, NF4J_F32, {NF4J_F32}, 12, 0.5f, false, true},
         {150, 40, 65, 17, NF4J_BF16, NF4J_BF16, {NF4J_F32, 256, true}, 5, 0.1f, false, true},
         {257, 17, 30, 2, NF4J_F32, NF4J_F32, {NF4J_F32, 4096, false}, 3, 0.9f},
+        // few rows of BF16, an adapter of several chunks of 16 ranks, k in several parts
+        {5, 110, 512, 16, NF4J_BF16, NF4J_BF16, {NF4J_F32, 64, true, NF4J_F32}, 12, 0.25f, true},
+        {8, 520, 64, 20, NF4J_BF16, NF4J_F32, {NF4J_F32, 32, true}, 12, 0, false, true},
+        {6, 530, 64, 40, NF4J_BF16, NF4J_F32, {NF4J_F32, 128, false, NF4J_BF16}, 12, 0.5f},
+        {8, 48, 64, 8, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_F32, true}, 16, 0.5f, false, true},
+        // many tokens, whose sums are split
+        {260, 16, 70, 4, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true}, 12, 0, false, true},
         // alpha and rank that make the scale a power of two, dropout that doubles
         {33, 48, 100, 8, NF4J_F32, NF4J_F32, {NF4J_F32, 32, true, NF4J_F32, true}, 16, 0.5f},
         {33, 48, 100, 16, NF4J_BF16, NF4J_BF16, {NF4J_F32, 64, false, 0, true}, 8, 0, true, true},

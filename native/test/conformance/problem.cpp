@@ -1,4 +1,4 @@
-#include "problem.h"
+#include "device.h"
 
 #include <algorithm>
 
@@ -103,6 +103,19 @@ void Problem::starved(int64_t workspace_bytes) {
 }
 
 void Problem::tokens_alone() {
+    tokens_alone([](const Call &, int64_t) { return std::string(); });
+}
+
+void Problem::tokens_alone(int32_t operation, int64_t n, int64_t k, int32_t dtype) {
+    tokens_alone([=](const Call &call, int64_t tokens) {
+        char explained[512];
+        must(nf4j_explain(call.stream, operation, tokens, n, k, dtype, explained, sizeof explained), "explain");
+        const std::string all = explained;
+        return all.substr(0, all.find(','));
+    });
+}
+
+void Problem::tokens_alone(const KernelOf &kernel_of) {
     Variant variant = {"a few tokens at a time", {}, {}};
     int64_t count = 0;
     for (size_t i = 0; i < matrices.size(); i++) {
@@ -111,12 +124,16 @@ void Problem::tokens_alone() {
         count = m.tokens == Tokens::rows ? m.rows : m.cols;
         if (m.is_output) variant.same.push_back(static_cast<int>(i));
     }
-    variant.invoke = [count, whole = invoke](const Call &call) {
+    variant.invoke = [count, kernel_of, whole = invoke](const Call &call) {
         static constexpr int64_t sizes[] = {1, 3, 1, 2, 4, 14, 5, 64, 30};
+        const std::string kernel = kernel_of(call, count);
+        const auto same_kernel = [&](int64_t tokens) { return tokens == 0 || kernel_of(call, tokens) == kernel; };
         int32_t status = NF4J_OK;
         int64_t size = 0;
         for (int64_t first = 0, i = 0; first < count && status == NF4J_OK; first += size, i++) {
-            size = std::min(sizes[i % 9], count - first);
+            const int64_t left = count - first;
+            size = std::min(sizes[i % 9], left);
+            while (!same_kernel(size) || !same_kernel(left - size)) size++;  // all that are left have it
             status = whole(call.part(first, size));
         }
         return status;

@@ -112,6 +112,11 @@ struct Problem {
     void starved(int64_t workspace_bytes);
     // The variant that passes the tokens by few at a time: what a token gets does not depend on those beside it.
     void tokens_alone();
+    // The same for a product [n, k] of many tokens, which may have other bits where another kernel takes few of them:
+    // by so many at a time that nf4j_explain begins like that of the whole call, up to its first comma.
+    void tokens_alone(int32_t operation, int64_t n, int64_t k, int32_t dtype);
+    using KernelOf = std::function<std::string(const Call &, int64_t tokens)>;
+    void tokens_alone(const KernelOf &kernel_of);
     // The mistakes of reading the row, or the column, beside the right one of an input.
     void off_by_one_row(int matrix);
     void off_by_one_column(int matrix);

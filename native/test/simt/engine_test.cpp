@@ -110,6 +110,21 @@ void test_ldmatrix() {
     }
 }
 
+__global__ void movmatrix_kernel(uint32_t *results) {
+    const auto first = static_cast<uint32_t>(lane_id() * 2);
+    results[lane_id()] = transpose_matrix(first | (first + 1) << 16);
+}
+
+// "movmatrix" of the PTX manual: lane l holds and gets elements 2 (l % 4) and + 1 of row l / 4.
+void test_movmatrix() {
+    std::vector<uint32_t> results(32);
+    run(launch(nullptr, "movmatrix", 1, 32, 0, movmatrix_kernel, results.data()), "movmatrix_kernel");
+    for (uint32_t lane = 0; lane < 32; lane++) {
+        const uint32_t row = lane / 4, col = lane % 4 * 2;
+        check(results[lane] == ((col * 8 + row) | ((col + 1) * 8 + row) << 16), "movmatrix: lane %u", lane);
+    }
+}
+
 __global__ void warp_kernel(uint32_t *results) {
     uint32_t *mine = results + lane_id() * 3;
     mine[0] = shuffle(static_cast<uint32_t>(lane_id()) * 10, 7);
@@ -292,6 +307,7 @@ int main() {
         test::set_schedule(schedule);
         test_mma();
         test_ldmatrix();
+        test_movmatrix();
         test_warp_functions();
         test_mistakes();
         test_counters();

@@ -1,10 +1,13 @@
-// The paths of the products that need 16-byte aligned BF16 rows, which the conformance suite's matrices hardly ever
-// have: copies by cp.async, ldmatrix.trans, both sizes of tiles. Against the reference backend; and rows alone against
-// rows in a batch, bit by bit.
+// Every line of the table of kernels for products (cuda/tiles.h), with k in one part and in several, on rows that are
+// 16-byte aligned and on others, which the conformance suite's matrices nearly always are. Against the reference
+// backend; and few rows against the same in a batch, bit by bit.
+#include "cuda/devices.h"
 #include "simt_support.h"
 #include "weights.h"
 
+#include <cstring>
 #include <memory>
+#include <set>
 
 using namespace nf4j;
 using namespace nf4j::test;
@@ -15,20 +18,42 @@ struct Shape {
     int64_t m, n, k;
 };
 
-// The gap behind rows that makes the next one begin at a multiple of 8 elements.
-Matrix aligned(int64_t rows, int64_t cols) { return Matrix(rows, cols, NF4J_BF16, (8 - cols % 8) % 8 + 8); }
-
 enum class Kind { dense, dense_transposed, nf4, nf4_backward };
 constexpr const char *names[] = {"dense, b as weights are", "dense", "nf4_matmul", "nf4_matmul_backward"};
+
+// How rows stand in memory: each begins at a multiple of 16 bytes, or not.
+enum class Rows { aligned, odd };
+
+constexpr int64_t workspace_bytes = 64 << 20;
+
+// The choice that a call should lead to.
+cuda::Choice choice_of(Kind kind, const Shape &s, int32_t dtype, Rows rows) {
+    const bool nf4 = kind == Kind::nf4 || kind == Kind::nf4_backward, bf16 = dtype == NF4J_BF16;
+    const int64_t columns = kind == Kind::nf4 ? s.k : s.n;  // of the weight
+    const cuda::Weight weight = !nf4                ? cuda::Weight::dense
+                                : columns % 64 == 0 ? cuda::Weight::nf4_whole_tiles
+                                                    : cuda::Weight::nf4;
+    const cuda::Access access = !bf16                                              ? cuda::Access::any
+                                : rows == Rows::odd || weight == cuda::Weight::nf4 ? cuda::Access::rows
+                                                                                   : cuda::Access::copied;
+    const cuda::ProductShape shape = {s.m, s.n, s.k, bf16, access, weight, false};
+    return cuda::choose(shape, cuda::find_known_device("A100")->traits, workspace_bytes);
+}
+
+// The lines of the table that were taken, and those of them that split k.
+std::set<const cuda::Variant *> taken, taken_in_parts;
 
 // y [m, n] = x [m, k] times a factor that is stored as the kind says.
 class Problem {
 public:
-    Problem(const Device &here, const Device &there, Kind kind, Shape s, int64_t block_size, bool nested)
+    Problem(const Device &here, const Device &there, Kind kind, Shape s, int32_t dtype, Rows rows, int64_t block_size,
+            bool nested)
         : kind_(kind),
           shape_(s),
-          x(aligned(s.m, s.k)),
-          b_(kind == Kind::dense ? aligned(s.n, s.k) : aligned(s.k, s.n)) {
+          dtype_(dtype),
+          rows_(rows),
+          x(matrix(s.m, s.k)),
+          b_(kind == Kind::dense ? matrix(s.n, s.k) : matrix(s.k, s.n)) {
         x.random();
         b_.random();
         if (kind == Kind::dense || kind == Kind::dense_transposed) return;
@@ -43,7 +68,7 @@ public:
 
     // Rows first ... first + count - 1.
     Matrix run(const Device &device, bool here, int64_t first, int64_t count) {
-        Matrix y = aligned(count, shape_.n);
+        Matrix y = matrix(count, shape_.n);
         const nf4j_tensor tx = x.slice(first, count), tb = b_.tensor(), ty = y.tensor();
         const Weight *weight = here ? here_.get() : there_.get();
         nf4j_matmul_options options = {};
@@ -61,8 +86,14 @@ public:
     }
 
 private:
+    Matrix matrix(int64_t rows, int64_t cols) const {
+        return Matrix(rows, cols, dtype_, rows_ == Rows::aligned ? (8 - cols % 8) % 8 + 8 : cols % 2 + 3);
+    }
+
     Kind kind_;
     Shape shape_;
+    int32_t dtype_;
+    Rows rows_;
 
 public:
     Matrix x;
@@ -72,38 +103,102 @@ private:
     std::unique_ptr<Weight> here_, there_;
 };
 
-void test_product(const Device &simt, const Device &reference, Kind kind, Shape s, int64_t block_size, bool nested) {
+// nf4j_explain of what is aligned says the same.
+void test_explanation(const Device &simt, Kind kind, const Shape &s, int32_t dtype, const cuda::Choice &choice) {
+    const int32_t operation = kind == Kind::nf4            ? NF4J_OP_NF4_MATMUL
+                              : kind == Kind::nf4_backward ? NF4J_OP_NF4_MATMUL_BACKWARD
+                                                           : NF4J_OP_DENSE_MATMUL;
+    const bool backward = kind == Kind::nf4_backward;
+    char text[512], wanted[160], parts[40] = "";
+    must(
+        nf4j_explain(simt.stream, operation, s.m, backward ? s.k : s.n, backward ? s.n : s.k, dtype, text, sizeof text),
+        "explain");
+    const cuda::Variant &v = *choice.variant;
+    if (choice.splits > 1)
+        std::snprintf(parts, sizeof parts, " with k in %lld parts", static_cast<long long>(choice.splits));
+    std::snprintf(wanted, sizeof wanted, "%s%s, tiles of %dx%dx%d, %d stages, %lld blocks", v.name, parts, v.tile_m,
+                  v.tile_n, v.depth, v.stages, static_cast<long long>(choice.blocks));
+    check(std::strncmp(text, wanted, std::strlen(wanted)) == 0, "explained as %s, not as %s", text, wanted);
+    check(std::strstr(text, " us on A100: ") != nullptr, "explained without a floor: %s", text);
+}
+
+void test_product(const Device &simt, const Device &reference, Kind kind, Shape s, int32_t dtype, Rows rows,
+                  int64_t block_size, bool nested) {
+    const cuda::Choice choice = choice_of(kind, s, dtype, rows);
+    taken.insert(choice.variant);
+    if (choice.splits > 1) taken_in_parts.insert(choice.variant);
+    if (rows == Rows::aligned) test_explanation(simt, kind, s, dtype, choice);
+
     char what[160];
-    std::snprintf(what, sizeof what, "%s [%lld, %lld, %lld], blocks of %lld%s", names[static_cast<int>(kind)],
-                  static_cast<long long>(s.m), static_cast<long long>(s.n), static_cast<long long>(s.k),
-                  static_cast<long long>(block_size), nested ? ", nested" : "");
-    Problem problem(simt, reference, kind, s, block_size, nested);
+    std::snprintf(what, sizeof what, "%s [%lld, %lld, %lld], %s%s rows, blocks of %lld%s",
+                  names[static_cast<int>(kind)], static_cast<long long>(s.m), static_cast<long long>(s.n),
+                  static_cast<long long>(s.k), dtype == NF4J_F32 ? "F32, " : "",
+                  rows == Rows::aligned ? "aligned" : "odd", static_cast<long long>(block_size),
+                  nested ? ", nested" : "");
+    Problem problem(simt, reference, kind, s, dtype, rows, block_size, nested);
     const Matrix y = problem.run(simt, true, 0, s.m), expected = problem.run(reference, false, 0, s.m);
     // Factors are of order 1: sums of magnitudes stay below 4 k but for one element in a million.
     check_near(y, expected, s.k, [&](int64_t, int64_t) { return 4.0 * static_cast<double>(s.k); }, what);
 
-    const int64_t row = s.m / 2;
-    const Matrix alone = problem.run(simt, true, row, 1);
-    bool same = true;
-    for (int64_t j = 0; j < s.n; j++) same = same && bits_of(alone.at(0, j)) == bits_of(y.at(row, j));
-    check(same, "%s: row %lld alone has other bits", what, static_cast<long long>(row));
+    // The fewest rows that get the same kernel, one by default, from the middle.
+    const auto same = [&](int64_t count) {
+        const cuda::Choice c = choice_of(kind, {count, s.n, s.k}, dtype, rows);
+        return std::strcmp(c.variant->name, choice.variant->name) == 0 && c.splits == choice.splits;
+    };
+    int64_t count = 1;
+    while (!same(count)) count++;
+    const int64_t first = (s.m - count) / 2;
+    const Matrix alone = problem.run(simt, true, first, count);
+    bool equal = true;
+    for (int64_t i = 0; i < count; i++) {
+        for (int64_t j = 0; j < s.n; j++) equal = equal && bits_of(alone.at(i, j)) == bits_of(y.at(first + i, j));
+    }
+    check(equal, "%s: %lld rows alone have other bits", what, static_cast<long long>(count));
 }
 
 }  // namespace
 
 int main() {
-    const Device simt(NF4J_BACKEND_SIMT, NF4J_ISA_AUTO, 0), reference(NF4J_BACKEND_REFERENCE, NF4J_ISA_AUTO, 1);
+    const Device simt(NF4J_BACKEND_SIMT, NF4J_ISA_AUTO, 0, workspace_bytes),
+        reference(NF4J_BACKEND_REFERENCE, NF4J_ISA_AUTO, 1);
     if (!check(simt.open(), "%s", nf4j_last_error())) return finish("simt product_test");
+    constexpr Kind kinds[] = {Kind::dense, Kind::dense_transposed, Kind::nf4, Kind::nf4_backward};
     constexpr Shape small[] = {{1, 8, 8}, {5, 64, 64}, {64, 72, 200}, {65, 130, 136}, {33, 257, 320}, {9, 40, 75}};
+    constexpr Shape few_rows[] = {{1, 320, 64},   {7, 64, 512},  {12, 64, 576},
+                                  {30, 320, 192}, {30, 64, 512}, {64, 128, 512}};
     for (const char *schedule : schedules) {
         set_schedule(schedule);
-        for (Kind kind : {Kind::dense, Kind::dense_transposed, Kind::nf4, Kind::nf4_backward}) {
-            for (const Shape &s : small) test_product(simt, reference, kind, s, s.m % 2 ? 64 : 32, s.n % 2 == 0);
+        for (Kind kind : kinds) {
+            for (const Shape &s : small) {
+                test_product(simt, reference, kind, s, NF4J_BF16, Rows::aligned, s.m % 2 ? 64 : 32, s.n % 2 == 0);
+            }
+        }
+        for (Kind kind : {Kind::nf4, Kind::nf4_backward}) {
+            for (const Shape &s : few_rows) {
+                test_product(simt, reference, kind, s, NF4J_BF16, Rows::aligned, s.m % 2 ? 32 : 128, s.n > 64);
+            }
         }
     }
-    for (Kind kind : {Kind::dense, Kind::dense_transposed, Kind::nf4, Kind::nf4_backward}) {
+    set_schedule("0");
+    for (Kind kind : kinds) {
+        test_product(simt, reference, kind, {40, 70, 530}, NF4J_BF16, Rows::odd, 64, true);
+        test_product(simt, reference, kind, {70, 64, 576}, NF4J_BF16, Rows::aligned, 64, true);
+        test_product(simt, reference, kind, {9, 64, 130}, NF4J_F32, Rows::aligned, 64, true);
         set_schedule(kind == Kind::nf4 ? "4" : "0");
-        test_product(simt, reference, kind, {900, 1000, 136}, 64, true);  // 8 x 8 big tiles, ragged on all sides
+        // 8 x 8 big tiles, ragged where the kind allows it
+        const bool nf4 = kind == Kind::nf4 || kind == Kind::nf4_backward;
+        test_product(simt, reference, kind, nf4 ? Shape{900, 1024, 192} : Shape{900, 1000, 136}, NF4J_BF16,
+                     Rows::aligned, 64, true);
+    }
+    test_product(simt, reference, Kind::nf4, {900, 1000, 768}, NF4J_BF16, Rows::aligned, 64, true);
+
+    const cuda::Traits played = cuda::find_known_device("A100")->traits;
+    for (const cuda::Variant &v : cuda::variants) {
+        if (played.capability < v.least_capability || v.most_capability < played.capability) continue;
+        check(taken.count(&v) > 0, "nothing here takes %s, tiles of %dx%d", v.name, v.tile_m, v.tile_n);
+        if (v.blocks_per_multiprocessor == 0) continue;
+        check(taken_in_parts.count(&v) > 0, "nothing here takes %s, tiles of %dx%d, with k in parts", v.name, v.tile_m,
+              v.tile_n);
     }
     return finish("simt product_test");
 }
