@@ -1,21 +1,70 @@
-#include "cuda/attention_backward.cuh"
-
+#include "cuda/attention_bf16_backward.cuh"
+#include "cuda/attention_delta.cuh"
+#include "cuda/attention_f32_backward.cuh"
 #include "cuda/device.h"
 #include "cuda/families.h"
 #include "cuda/launch.h"
+
+#include <cstdio>
 
 namespace nf4j::cuda {
 
 namespace {
 
+constexpr int largest_bf16_head_dim = 128;
 constexpr int largest_head_dim = 256;
+constexpr int most_rows = INT32_MAX - 1024;  // of a sequence: those of the last tile have numbers, too
+// As many blocks as keep every multiprocessor of the largest devices busy. Fewer big tiles are cut into small ones.
+constexpr int64_t enough_blocks = 132;
 
-// Calls body(problem, tiles) for as many sequences at a time as a launch takes, all cut into tiles of `rows`.
+// ---- tiles, for a head dimension rounded up to D
+
+template <int D>
+struct Bf16Tiles {
+    using BigForward = ForwardShape<D, 32>;
+    using SmallForward = ForwardShape<D, 16>;
+    // 32 rows of a warp where the sums leave room for them; as many others at a time as two blocks have space for.
+    using BigDq = BackwardShape<D, 32, 32>;
+    using SmallDq = BackwardShape<D, 16, 32>;
+    using BigDkv = BackwardShape<D, D <= 64 ? 32 : 16, 32>;
+    using SmallDkv = BackwardShape<D, 16, 32>;
+};
+
+// Calls body(Bf16Tiles<D>).
 template <class Body>
-int32_t for_each_launch(const nf4j_attention_options *o, int rows, const Body &body) {
+int32_t with_bf16_tiles(int head_dim, const Body &body) {
+    if (head_dim <= 64) return body(Bf16Tiles<64>{});
+    if (head_dim <= 80) return body(Bf16Tiles<80>{});
+    if (head_dim <= 96) return body(Bf16Tiles<96>{});
+    return body(Bf16Tiles<128>{});
+}
+
+// Calls body(shape, type), with the smallest shape.
+template <class Body>
+int32_t with_f32_shape(int head_dim, int32_t dtype, const Body &body) {
+    if (dtype == NF4J_BF16) return body(F32AttentionShape<256, 16, 16>{}, bf16{});
+    if (head_dim <= 64) return body(F32AttentionShape<64, 32, 32>{}, float{});
+    if (head_dim <= 128) return body(F32AttentionShape<128, 32, 32>{}, float{});
+    return body(F32AttentionShape<256, 16, 16>{}, float{});
+}
+
+bool takes_tensor_cores(int head_dim, int32_t dtype) { return dtype == NF4J_BF16 && head_dim <= largest_bf16_head_dim; }
+
+int32_t check_head_dim(const nf4j_attention_options *o) {
+    if (o->head_dim <= largest_head_dim) return NF4J_OK;
+    return fail(NF4J_UNSUPPORTED, "attention: head_dim is %d, the kernels go up to %d", o->head_dim, largest_head_dim);
+}
+
+// ---- launches
+
+// Calls body(problem, tiles) for as many sequences at a time as a launch takes, each cut into tiles of `rows` rows, of
+// which a query, or its key, has `rows_of_query`.
+template <class Body>
+int32_t for_each_launch(const nf4j_attention_options *o, int rows, int rows_of_query, const Body &body) {
     AttentionProblem p = {};
     p.heads = o->heads;
     p.kv_heads = o->kv_heads;
+    p.group = o->heads / o->kv_heads;
     p.head_dim = o->head_dim;
     p.window = o->window;
     p.scale = o->scale;
@@ -23,11 +72,17 @@ int32_t for_each_launch(const nf4j_attention_options *o, int rows, const Body &b
         const int32_t begin = o->q_offsets[s], queries = o->q_offsets[s + 1] - begin;
         if (queries > 0) {
             const int i = p.sequences++;
+            const int64_t sequence_rows = int64_t{queries} * rows_of_query;
             p.q_begin[i] = begin;
             p.queries[i] = queries;
             p.kv_begin[i] = o->kv_offsets ? o->kv_offsets[s] : begin;
             p.keys[i] = o->kv_lengths ? o->kv_lengths[s] : queries;
-            p.first_tile[i + 1] = p.first_tile[i] + static_cast<int>(ceil_div(queries, rows));
+            if (sequence_rows > most_rows || p.keys[i] > most_rows) {
+                return fail(NF4J_UNSUPPORTED,
+                            "attention: sequence %lld has more than %d rows of queries, heads or keys",
+                            static_cast<long long>(s), most_rows);
+            }
+            p.first_tile[i + 1] = p.first_tile[i] + static_cast<int>(ceil_div(sequence_rows, rows));
         }
         if (p.sequences == AttentionProblem::capacity || (s + 1 == o->sequences && p.sequences > 0)) {
             const int32_t status = body(p, int64_t{p.first_tile[p.sequences]});
@@ -38,30 +93,52 @@ int32_t for_each_launch(const nf4j_attention_options *o, int rows, const Body &b
     return NF4J_OK;
 }
 
-// Calls body with the smallest shape and the type.
-template <class Body>
-int32_t with_shape(const nf4j_attention_options *options, int32_t dtype, const Body &body) {
-    const int d = options->head_dim;
-    if (d > largest_head_dim)
-        return fail(NF4J_UNSUPPORTED, "attention: head_dim is %d, the kernels go up to %d", d, largest_head_dim);
-    return with_type(dtype, [&](auto type) {
-        if (d <= 64) return body(AttentionShape<64, 32, 32>{}, type);
-        if (d <= 128) return body(AttentionShape<128, 32, 32>{}, type);
-        return body(AttentionShape<256, 16, 16>{}, type);
-    });
+// Big tiles, unless that would be too few. What a row gets does not depend on it.
+template <class Big, class Small, class Body>
+int32_t for_each_bf16_launch(const nf4j_attention_options *o, int rows_of_query, const Body &body) {
+    const int64_t rows = int64_t{o->q_offsets[o->sequences]} * rows_of_query;
+    const auto launches = [&](auto shape) {
+        return for_each_launch(o, decltype(shape)::rows, rows_of_query, [&](const AttentionProblem &p, int64_t tiles) {
+            return body(shape, p, tiles * p.kv_heads);
+        });
+    };
+    return rows / Big::rows * o->kv_heads >= enough_blocks ? launches(Big{}) : launches(Small{});
+}
+
+HeadMatrix heads_of(const nf4j_tensor *x, int head_dim) {
+    const bool aligned = reinterpret_cast<uintptr_t>(x->data) % 16 == 0 && x->ld % 8 == 0 && head_dim % 8 == 0;
+    return {static_cast<bf16 *>(x->data), x->ld, head_dim, aligned};
 }
 
 }  // namespace
 
 int32_t attention_forward(nf4j_stream *stream, const nf4j_attention_options *options, const nf4j_tensor *q,
                           const nf4j_tensor *k, const nf4j_tensor *v, const nf4j_tensor *lse, const nf4j_tensor *out) {
-    return with_shape(options, q->dtype, [&](auto shape, auto type) {
+    const int32_t status = check_head_dim(options);
+    if (status != NF4J_OK) return status;
+    const int d = options->head_dim;
+    if (takes_tensor_cores(d, q->dtype)) {
+        return with_bf16_tiles(d, [&](auto tiles) {
+            using Tiles = decltype(tiles);
+            using Big = typename Tiles::BigForward;
+            using Small = typename Tiles::SmallForward;
+            return for_each_bf16_launch<Big, Small>(
+                options, options->heads / options->kv_heads,
+                [&](auto shape, const AttentionProblem &problem, int64_t blocks) {
+                    using S = decltype(shape);
+                    return launch(stream, "attention_forward", blocks, S::threads, S::shared_bytes,
+                                  attention_bf16_forward_kernel<S>, problem, heads_of(q, d), heads_of(k, d),
+                                  heads_of(v, d), matrix_of<float>(lse), heads_of(out, d));
+                });
+        });
+    }
+    return with_f32_shape(d, q->dtype, [&](auto shape, auto type) {
         using S = decltype(shape);
         using T = decltype(type);
-        return for_each_launch(options, S::rows, [&](const AttentionProblem &problem, int64_t tiles) {
-            return launch(stream, "attention_forward", tiles * problem.heads, S::threads, attention_forward_bytes<S>(),
-                          attention_forward_kernel<S, T>, problem, matrix_of<T>(q), matrix_of<T>(k), matrix_of<T>(v),
-                          matrix_of<float>(lse), matrix_of<T>(out));
+        return for_each_launch(options, S::rows, 1, [&](const AttentionProblem &problem, int64_t tiles) {
+            return launch(stream, "attention_forward", tiles * problem.heads, S::threads,
+                          attention_f32_forward_bytes<S>(), attention_f32_forward_kernel<S, T>, problem,
+                          matrix_of<T>(q), matrix_of<T>(k), matrix_of<T>(v), matrix_of<float>(lse), matrix_of<T>(out));
         });
     });
 }
@@ -70,25 +147,53 @@ int32_t attention_backward(nf4j_stream *stream, const nf4j_attention_options *op
                            const nf4j_tensor *k, const nf4j_tensor *v, const nf4j_tensor *lse, const nf4j_tensor *out,
                            const nf4j_tensor *dout, const nf4j_tensor *dq, const nf4j_tensor *dk,
                            const nf4j_tensor *dv) {
+    int32_t status = check_head_dim(options);
+    if (status != NF4J_OK) return status;
+    const int d = options->head_dim;
     const int64_t deltas = q->rows * options->heads;
     auto *delta = static_cast<float *>(workspace(stream, "attention_backward", deltas * 4));
     if (!delta) return NF4J_OUT_OF_MEMORY;
-    return with_shape(options, q->dtype, [&](auto shape, auto type) {
+    status = with_type(q->dtype, [&](auto type) {
+        using T = decltype(type);
+        return launch(stream, "attention_delta", ceil_div(deltas, delta_threads / warp_size), delta_threads, 0,
+                      attention_delta_kernel<T>, matrix_of<T>(dout), matrix_of<T>(out), q->rows, options->heads, d,
+                      delta);
+    });
+    if (status != NF4J_OK) return status;
+    if (takes_tensor_cores(d, q->dtype)) {
+        const AttentionGradients x = {heads_of(q, d),        heads_of(k, d),    heads_of(v, d),
+                                      matrix_of<float>(lse), heads_of(dout, d), delta};
+        return with_bf16_tiles(d, [&](auto tiles) {
+            using Tiles = decltype(tiles);
+            const int32_t done = for_each_bf16_launch<typename Tiles::BigDq, typename Tiles::SmallDq>(
+                options, options->heads / options->kv_heads,
+                [&](auto shape, const AttentionProblem &problem, int64_t blocks) {
+                    using S = decltype(shape);
+                    return launch(stream, "attention_dq", blocks, S::threads, S::tile_bytes,
+                                  attention_bf16_dq_kernel<S>, problem, x, heads_of(dq, d));
+                });
+            if (done != NF4J_OK) return done;
+            return for_each_bf16_launch<typename Tiles::BigDkv, typename Tiles::SmallDkv>(
+                options, 1, [&](auto shape, const AttentionProblem &problem, int64_t blocks) {
+                    using S = decltype(shape);
+                    return launch(stream, "attention_dkv", blocks, S::threads, attention_bf16_dkv_bytes<S>(),
+                                  attention_bf16_dkv_kernel<S>, problem, x, heads_of(dk, d), heads_of(dv, d));
+                });
+        });
+    }
+    return with_f32_shape(d, q->dtype, [&](auto shape, auto type) {
         using S = decltype(shape);
         using T = decltype(type);
-        const int32_t status = launch(stream, "attention_delta", ceil_div(deltas, delta_threads / warp_size),
-                                      delta_threads, 0, attention_delta_kernel<T>, matrix_of<T>(dout),
-                                      matrix_of<T>(out), q->rows, options->heads, options->head_dim, delta);
-        if (status != NF4J_OK) return status;
-        const AttentionTensors<T> x = {matrix_of<T>(q),       matrix_of<T>(k),    matrix_of<T>(v),
-                                       matrix_of<float>(lse), matrix_of<T>(dout), delta};
-        return for_each_launch(options, S::rows, [&](const AttentionProblem &problem, int64_t tiles) {
+        const F32AttentionTensors<T> x = {matrix_of<T>(q),       matrix_of<T>(k),    matrix_of<T>(v),
+                                          matrix_of<float>(lse), matrix_of<T>(dout), delta};
+        return for_each_launch(options, S::rows, 1, [&](const AttentionProblem &problem, int64_t tiles) {
             const int32_t done =
-                launch(stream, "attention_dq", tiles * problem.heads, S::threads, attention_backward_bytes<S>(),
-                       attention_dq_kernel<S, T>, problem, x, matrix_of<T>(dq));
+                launch(stream, "attention_dq", tiles * problem.heads, S::threads, attention_f32_backward_bytes<S>(),
+                       attention_f32_dq_kernel<S, T>, problem, x, matrix_of<T>(dq));
             if (done != NF4J_OK) return done;
-            return launch(stream, "attention_dkv", tiles * problem.kv_heads, S::threads, attention_backward_bytes<S>(),
-                          attention_dkv_kernel<S, T>, problem, x, matrix_of<T>(dk), matrix_of<T>(dv));
+            return launch(stream, "attention_dkv", tiles * problem.kv_heads, S::threads,
+                          attention_f32_backward_bytes<S>(), attention_f32_dkv_kernel<S, T>, problem, x,
+                          matrix_of<T>(dk), matrix_of<T>(dv));
         });
     });
 }

@@ -41,6 +41,10 @@ int64_t kv_head_of(const Attention &c, int64_t head) {
     return c.interleaved ? head % c.kv_heads : head / (c.heads / c.kv_heads);
 }
 
+// What of a weight or its gradient goes into the products that sum rows. With BF16 it may be rounded to that type, as
+// tensor cores take it: another rounding of each factor, of the unit of its type. Sums of weights take all bits.
+Real factor(const Attention &c, Real x) { return c.dtype == NF4J_BF16 ? rounding(x.value, x.error, bf16_unit) : x; }
+
 Real dot(Problem &p, int a, int64_t a_row, int64_t a_head, int b, int64_t b_row, int64_t b_head, int64_t head_dim,
          Real scale = 1) {
     Sum sum;
@@ -80,7 +84,7 @@ void model_attention(const Attention &c, const AttentionInputs &in, int lse, int
                     Sum sum;
                     for (int64_t j = keys.first; j <= keys.last; j++) {
                         const Real v = p[in.v].at(s.kv + j, g * c.head_dim + d);
-                        sum.add(weights[static_cast<size_t>(j - keys.first)] * v);
+                        sum.add(factor(c, weights[static_cast<size_t>(j - keys.first)]) * v);
                     }
                     p.expect(out, s.q + i, h * c.head_dim + d, sum * (Real(1) / total));
                 }
@@ -110,9 +114,9 @@ void model_attention_backward(const Attention &c, const AttentionInputs &in, int
                     for (int64_t d = 0; d < c.head_dim; d++) {
                         const int64_t from = h * c.head_dim + d, to = g * c.head_dim + d;
                         const size_t sum = static_cast<size_t>(s.kv + j) * width + static_cast<size_t>(to);
-                        dq_sums[static_cast<size_t>(d)].add(ds * Real(p[in.k].at(s.kv + j, to)));
-                        dk_sums[sum].add(ds * Real(p[in.q].at(row, from)) * Real(c.scale));
-                        dv_sums[sum].add(weight * Real(p[dout].at(row, from)));
+                        dq_sums[static_cast<size_t>(d)].add(factor(c, ds) * Real(p[in.k].at(s.kv + j, to)));
+                        dk_sums[sum].add(factor(c, ds) * Real(p[in.q].at(row, from)) * Real(c.scale));
+                        dv_sums[sum].add(factor(c, weight) * Real(p[dout].at(row, from)));
                     }
                 }
                 for (int64_t d = 0; d < c.head_dim; d++) {

@@ -10,6 +10,7 @@
 namespace conformance {
 
 constexpr double f32_unit = 0x1p-24;             // the largest relative error of one rounding to F32
+constexpr double bf16_unit = 0x1p-8;             // the same to BF16
 constexpr double smallest_normal = 0x1p-126;     // any result below it may be flushed to 0
 constexpr double function_error = 4 * f32_unit;  // allowed to exp, log, sin and cos: 2 units in the last place
 

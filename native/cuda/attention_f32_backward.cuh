@@ -1,39 +1,23 @@
-// The gradients of attention.cuh, with p = exp(scale q.k - lse), ds = p (dout.v - delta) and delta = dout.out of the
+// The gradients of attention_f32.cuh, with p = exp(scale q.k - lse), ds = p (dout.v - delta) and delta = dout.out of the
 // row: dq = scale sum(ds k), dk = scale sum(ds q), dv = sum(p dout).
 #pragma once
 
-#include "cuda/attention.cuh"
+#include "cuda/attention_f32.cuh"
 
 namespace nf4j::cuda {
 
-constexpr int delta_threads = 256;
-
-// delta [m, heads]: a warp has one.
-template <typename T>
-__global__ void __launch_bounds__(delta_threads)
-    attention_delta_kernel(Matrix<T> dout, Matrix<T> out, int64_t rows, int heads, int head_dim, float *delta) {
-    const int64_t number = block_id() * (delta_threads / warp_size) + warp_id();
-    if (number >= rows * heads) return;
-    const int64_t row = number / heads, col = number % heads * head_dim;
-    float sum = 0;
-    for (int c = lane_id(); c < head_dim; c += warp_size)
-        sum = multiply_add(dout.load(row, col + c), out.load(row, col + c), sum);
-    sum = reduce_warp(sum, Plus());
-    if (lane_id() == 0) delta[number] = sum;
-}
-
 template <class S>
-constexpr int64_t attention_backward_bytes() {
+constexpr int64_t attention_f32_backward_bytes() {
     return 2 * SharedArena::bytes_of(S::rows * S::pitch * 4) + 2 * SharedArena::bytes_of(S::cols * S::pitch * 4) +
            2 * SharedArena::bytes_of(S::rows * S::score_pitch * 4);
 }
 
 // What both kernels have in shared memory: this block's rows and the tile beside them, of two matrices each.
 template <class S>
-struct BackwardTiles {
+struct F32BackwardTiles {
     Shared<float> row1, row2, col1, col2, p, ds;
 
-    __device__ explicit BackwardTiles(SharedArena &arena)
+    __device__ explicit F32BackwardTiles(SharedArena &arena)
         : row1(arena.take<float>(S::rows * S::pitch)),
           row2(arena.take<float>(S::rows * S::pitch)),
           col1(arena.take<float>(S::cols * S::pitch)),
@@ -43,7 +27,7 @@ struct BackwardTiles {
 };
 
 template <typename T>
-struct AttentionTensors {
+struct F32AttentionTensors {
     Matrix<T> q;
     Matrix<T> k;
     Matrix<T> v;
@@ -55,17 +39,17 @@ struct AttentionTensors {
 // Rows are queries.
 template <class S, typename T>
 __global__ void __launch_bounds__(S::threads, 1)
-    attention_dq_kernel(AttentionProblem p, AttentionTensors<T> x, Matrix<T> dq) {
+    attention_f32_dq_kernel(AttentionProblem p, F32AttentionTensors<T> x, Matrix<T> dq) {
     SharedArena arena;
-    const BackwardTiles<S> tiles(arena);  // q, dout; k, v
+    const F32BackwardTiles<S> tiles(arena);  // q, dout; k, v
     const int head = static_cast<int>(block_id() % p.heads);
     const int64_t col = int64_t{head} * p.head_dim, kv_col = int64_t{head / (p.heads / p.kv_heads)} * p.head_dim;
     const AttentionTile tile = attention_tile(p, block_id() / p.heads, S::rows);
+    const Visibility visible(p, tile);
     const int r = thread_id() / 8, t = thread_id() % 8;
     const int64_t i = tile.first + r, row = tile.q_begin + i, sequence_end = tile.q_begin + tile.queries;
     const int64_t end = tile.first + S::rows < tile.queries ? tile.first + S::rows : tile.queries;
-    int64_t j0 = p.window > 0 && tile.first >= p.window ? tile.first - p.window + 1 : 0;
-    j0 -= j0 % S::cols;
+    int64_t j0 = visible.first(tile.first) / S::cols * S::cols;
 
     load_rows<S>(tiles.row1, S::rows, x.q, tile.q_begin + tile.first, sequence_end, col, p.head_dim);
     load_rows<S>(tiles.row2, S::rows, x.dout, tile.q_begin + tile.first, sequence_end, col, p.head_dim);
@@ -82,7 +66,7 @@ __global__ void __launch_bounds__(S::threads, 1)
         dot_rows<S>(tiles.row2, tiles.col2, dp);
 #pragma unroll
         for (int e = 0; e < S::per_thread; e++) {
-            const bool seen = sees(p, tile, i, j0 + t + 8 * e);
+            const bool seen = i < tile.queries && visible.sees(i, j0 + t + 8 * e);
             const float ds = seen ? expf(scores[e] * p.scale - lse) * (dp[e] - delta) : 0;
             tiles.ds.store(r * S::score_pitch + t + 8 * e, ds);
         }
@@ -98,16 +82,16 @@ __global__ void __launch_bounds__(S::threads, 1)
 // Rows are keys; the queries of all heads that use this key-value head, head after head.
 template <class S, typename T>
 __global__ void __launch_bounds__(S::threads, 1)
-    attention_dkv_kernel(AttentionProblem p, AttentionTensors<T> x, Matrix<T> dk, Matrix<T> dv) {
+    attention_f32_dkv_kernel(AttentionProblem p, F32AttentionTensors<T> x, Matrix<T> dk, Matrix<T> dv) {
     SharedArena arena;
-    const BackwardTiles<S> tiles(arena);  // k, v; q, dout
+    const F32BackwardTiles<S> tiles(arena);  // k, v; q, dout
     const int kv_head = static_cast<int>(block_id() % p.kv_heads), group = p.heads / p.kv_heads;
     const int64_t kv_col = int64_t{kv_head} * p.head_dim;
     const AttentionTile tile = attention_tile(p, block_id() / p.kv_heads, S::rows);
+    const Visibility visible(p, tile);
     const int r = thread_id() / 8, t = thread_id() % 8;
     const int64_t j = tile.first + r, sequence_end = tile.q_begin + tile.queries;
-    const int64_t last_seen = p.window > 0 ? tile.first + S::rows - 1 + p.window - 1 : tile.queries - 1;
-    const int64_t end = last_seen < tile.queries ? last_seen + 1 : tile.queries;
+    const int64_t end = visible.last_query(tile.first + S::rows - 1, tile.queries) + 1;
 
     load_rows<S>(tiles.row1, S::rows, x.k, tile.q_begin + tile.first, sequence_end, kv_col, p.head_dim);
     load_rows<S>(tiles.row2, S::rows, x.v, tile.q_begin + tile.first, sequence_end, kv_col, p.head_dim);
@@ -125,7 +109,7 @@ __global__ void __launch_bounds__(S::threads, 1)
 #pragma unroll
             for (int e = 0; e < S::per_thread; e++) {
                 const int64_t i = i0 + t + 8 * e, row = tile.q_begin + i;
-                const bool seen = sees(p, tile, i, j);
+                const bool seen = i < tile.queries && visible.sees(i, j);
                 const float weight = seen ? expf(scores[e] * p.scale - x.lse.load(row, head)) : 0;
                 tiles.p.store(r * S::score_pitch + t + 8 * e, weight);
                 tiles.ds.store(r * S::score_pitch + t + 8 * e,
