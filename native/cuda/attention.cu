@@ -1,61 +1,24 @@
-#include "cuda/attention_bf16_backward.cuh"
 #include "cuda/attention_delta.cuh"
-#include "cuda/attention_f32_backward.cuh"
+#include "cuda/attention_tiles.cuh"
 #include "cuda/device.h"
+#include "cuda/devices.h"
 #include "cuda/families.h"
 #include "cuda/launch.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <cstring>
 
 namespace nf4j::cuda {
 
 namespace {
 
-constexpr int largest_bf16_head_dim = 128;
-constexpr int largest_head_dim = 256;
 constexpr int most_rows = INT32_MAX - 1024;  // of a sequence: those of the last tile have numbers, too
-// As many blocks as keep every multiprocessor of the largest devices busy. Fewer big tiles are cut into small ones.
-constexpr int64_t enough_blocks = 132;
-
-// ---- tiles, for a head dimension rounded up to D
-
-template <int D>
-struct Bf16Tiles {
-    using BigForward = ForwardShape<D, 32>;
-    using SmallForward = ForwardShape<D, 16>;
-    // 32 rows of a warp where the sums leave room for them; as many others at a time as two blocks have space for.
-    using BigDq = BackwardShape<D, 32, 32>;
-    using SmallDq = BackwardShape<D, 16, 32>;
-    using BigDkv = BackwardShape<D, D <= 64 ? 32 : 16, 32>;
-    using SmallDkv = BackwardShape<D, 16, 32>;
-};
-
-// Calls body(Bf16Tiles<D>).
-template <class Body>
-int32_t with_bf16_tiles(int head_dim, const Body &body) {
-    if (head_dim <= 64) return body(Bf16Tiles<64>{});
-    if (head_dim <= 80) return body(Bf16Tiles<80>{});
-    if (head_dim <= 96) return body(Bf16Tiles<96>{});
-    return body(Bf16Tiles<128>{});
-}
-
-// Calls body(shape, type), with the smallest shape.
-template <class Body>
-int32_t with_f32_shape(int head_dim, int32_t dtype, const Body &body) {
-    if (dtype == NF4J_BF16) return body(F32AttentionShape<256, 16, 16>{}, bf16{});
-    if (head_dim <= 64) return body(F32AttentionShape<64, 32, 32>{}, float{});
-    if (head_dim <= 128) return body(F32AttentionShape<128, 32, 32>{}, float{});
-    return body(F32AttentionShape<256, 16, 16>{}, float{});
-}
-
-bool takes_tensor_cores(int head_dim, int32_t dtype) { return dtype == NF4J_BF16 && head_dim <= largest_bf16_head_dim; }
 
 int32_t check_head_dim(const nf4j_attention_options *o) {
     if (o->head_dim <= largest_head_dim) return NF4J_OK;
     return fail(NF4J_UNSUPPORTED, "attention: head_dim is %d, the kernels go up to %d", o->head_dim, largest_head_dim);
 }
-
-// ---- launches
 
 // Calls body(problem, tiles) for as many sequences at a time as a launch takes, each cut into tiles of `rows` rows, of
 // which a query, or its key, has `rows_of_query`.
@@ -93,16 +56,22 @@ int32_t for_each_launch(const nf4j_attention_options *o, int rows, int rows_of_q
     return NF4J_OK;
 }
 
-// Big tiles, unless that would be too few. What a row gets does not depend on it.
+// Big tiles where they keep every multiprocessor busy, else small ones. What a row gets does not depend on it.
+template <class Big>
+bool takes_big_tiles(int64_t rows, int64_t kv_heads, const Traits &device) {
+    return rows / Big::rows * kv_heads >= device.multiprocessors;
+}
+
 template <class Big, class Small, class Body>
-int32_t for_each_bf16_launch(const nf4j_attention_options *o, int rows_of_query, const Body &body) {
+int32_t for_each_bf16_launch(nf4j_stream *stream, const nf4j_attention_options *o, int rows_of_query,
+                             const Body &body) {
     const int64_t rows = int64_t{o->q_offsets[o->sequences]} * rows_of_query;
     const auto launches = [&](auto shape) {
         return for_each_launch(o, decltype(shape)::rows, rows_of_query, [&](const AttentionProblem &p, int64_t tiles) {
             return body(shape, p, tiles * p.kv_heads);
         });
     };
-    return rows / Big::rows * o->kv_heads >= enough_blocks ? launches(Big{}) : launches(Small{});
+    return takes_big_tiles<Big>(rows, o->kv_heads, traits_of(stream)) ? launches(Big{}) : launches(Small{});
 }
 
 HeadMatrix heads_of(const nf4j_tensor *x, int head_dim) {
@@ -123,7 +92,7 @@ int32_t attention_forward(nf4j_stream *stream, const nf4j_attention_options *opt
             using Big = typename Tiles::BigForward;
             using Small = typename Tiles::SmallForward;
             return for_each_bf16_launch<Big, Small>(
-                options, options->heads / options->kv_heads,
+                stream, options, options->heads / options->kv_heads,
                 [&](auto shape, const AttentionProblem &problem, int64_t blocks) {
                     using S = decltype(shape);
                     return launch(stream, "attention_forward", blocks, S::threads, S::shared_bytes,
@@ -166,7 +135,7 @@ int32_t attention_backward(nf4j_stream *stream, const nf4j_attention_options *op
         return with_bf16_tiles(d, [&](auto tiles) {
             using Tiles = decltype(tiles);
             const int32_t done = for_each_bf16_launch<typename Tiles::BigDq, typename Tiles::SmallDq>(
-                options, options->heads / options->kv_heads,
+                stream, options, options->heads / options->kv_heads,
                 [&](auto shape, const AttentionProblem &problem, int64_t blocks) {
                     using S = decltype(shape);
                     return launch(stream, "attention_dq", blocks, S::threads, S::tile_bytes,
@@ -174,7 +143,7 @@ int32_t attention_backward(nf4j_stream *stream, const nf4j_attention_options *op
                 });
             if (done != NF4J_OK) return done;
             return for_each_bf16_launch<typename Tiles::BigDkv, typename Tiles::SmallDkv>(
-                options, 1, [&](auto shape, const AttentionProblem &problem, int64_t blocks) {
+                stream, options, 1, [&](auto shape, const AttentionProblem &problem, int64_t blocks) {
                     using S = decltype(shape);
                     return launch(stream, "attention_dkv", blocks, S::threads, attention_bf16_dkv_bytes<S>(),
                                   attention_bf16_dkv_kernel<S>, problem, x, heads_of(dk, d), heads_of(dv, d));
@@ -196,6 +165,52 @@ int32_t attention_backward(nf4j_stream *stream, const nf4j_attention_options *op
                           matrix_of<T>(dk), matrix_of<T>(dv));
         });
     });
+}
+
+// What a call for one causal sequence of m tokens would take.
+void explain_attention(int64_t m, int64_t heads, int64_t head_dim, int32_t dtype, const Traits &device, char *text,
+                       int64_t capacity) {
+    const auto size = static_cast<size_t>(capacity);
+    const auto d = static_cast<int>(head_dim);
+    if (takes_tensor_cores(d, dtype)) {
+        with_bf16_tiles(d, [&](auto tiles) {
+            using Tiles = decltype(tiles);
+            const auto describe = [&](auto forward, auto dq, auto dkv) {
+                std::snprintf(text, size,
+                              "mma_bf16, tiles of %dx%d (queries times heads, keys), dq %dx%d, dk and dv %dx%d (keys, "
+                              "queries), %d stages, %lld blocks forward",
+                              forward.rows, forward.cols, dq.rows, dq.cols, dkv.rows, dkv.cols, forward.stages,
+                              static_cast<long long>(ceil_div(m, forward.rows) * heads));
+            };
+            using Big = typename Tiles::BigForward;
+            if (takes_big_tiles<Big>(m, heads, device))
+                describe(Big{}, typename Tiles::BigDq{}, typename Tiles::BigDkv{});
+            else
+                describe(typename Tiles::SmallForward{}, typename Tiles::SmallDq{}, typename Tiles::SmallDkv{});
+            return NF4J_OK;
+        });
+    } else {
+        with_f32_shape(d, dtype, [&](auto shape, auto) {
+            std::snprintf(text, size, "ffma_f32, tiles of %dx%d (queries, keys), 1 stage, %lld blocks forward: %s",
+                          shape.rows, shape.cols, static_cast<long long>(ceil_div(m, shape.rows) * heads),
+                          dtype == NF4J_F32 ? "F32 keeps its bits on FFMA alone" : "the head is wider than 128");
+            return NF4J_OK;
+        });
+    }
+    const bool bf16 = dtype == NF4J_BF16;
+    const double elements = static_cast<double>(m) * static_cast<double>(heads) * static_cast<double>(head_dim);
+    // Each product costs two operations for each column of the head and each of the m (m + 1) / 2 pairs.
+    const double product = elements * static_cast<double>(m + 1);
+    const double bytes = 4 * elements * (bf16 ? 2 : 4);
+    size_t used = std::strlen(text);
+    std::snprintf(text + used, size - used, "; forward it moves %.3g MB and takes %.3g GFLOP, backward %.3g GFLOP",
+                  bytes / 1e6, 2 * product / 1e9, 5 * product / 1e9);
+    const KnownDevice *known = find_known_device(device.name);
+    if (!known) return;
+    const double memory = bytes / known->bandwidth, arithmetic = 2 * product / (bf16 ? known->bf16 : known->f32);
+    used = std::strlen(text);
+    std::snprintf(text + used, size - used, ", forward at least %.3g us on %s: %s", std::max(memory, arithmetic) * 1e6,
+                  known->traits.name, memory > arithmetic ? "memory" : "arithmetic");
 }
 
 }  // namespace nf4j::cuda

@@ -44,9 +44,7 @@ int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, in
         case NF4J_OP_LORA_BACKWARD: product(k, n, nf4, false); break;
         case NF4J_OP_DENSE_MATMUL: product(n, k, Weight::dense, false); break;
         case NF4J_OP_LOSS: product(n, k, Weight::dense, true); break;
-        case NF4J_OP_ATTENTION:
-            std::snprintf(text, static_cast<size_t>(capacity), "FFMA, tiles of 32x32 (16x16 beyond a head_dim of 128)");
-            break;
+        case NF4J_OP_ATTENTION: explain_attention(m, n, k, dtype, traits_of(stream), text, capacity); break;
         default: std::snprintf(text, static_cast<size_t>(capacity), "one kernel for all shapes");
     }
     return NF4J_OK;

@@ -61,7 +61,7 @@ public:
         : matrix_(problem.matrices[index]), device_(device) {
         const int64_t size = size_of(matrix_.dtype), ld = matrix_.cols + matrix_.gap;
         // Some matrices begin at a cache line, others one or two elements behind it.
-        begin_ = band + static_cast<int64_t>(index % 3) * size;
+        begin_ = band + (matrix_.aligned ? 0 : static_cast<int64_t>(index % 3) * size);
         host_.assign(static_cast<size_t>(begin_ + matrix_.rows * ld * size + band),
                      matrix_.is_output ? output_guard : input_guard);
         for (int64_t i = 0; i < matrix_.rows; i++) {

@@ -45,9 +45,9 @@ namespace {
 
 Matrix make(const char *name, int64_t rows, int64_t cols, int32_t dtype, Tokens tokens, bool is_output) {
     const double untouched = !is_output ? 0 : is_float(dtype) ? NAN : 0x55;
-    return {name,   rows,      cols, dtype,
-            tokens, is_output, 3,    std::vector<double>(static_cast<size_t>(rows * cols), untouched),
-            {},     {},        {},   {}};
+    return {
+        name, rows, cols, dtype, tokens, is_output, 3, std::vector<double>(static_cast<size_t>(rows * cols), untouched),
+        {},   {},   {},   {},    false};
 }
 
 }  // namespace
@@ -62,6 +62,13 @@ int Problem::output(const char *name, int64_t rows, int64_t cols, int32_t dtype,
     m.exact = m.error = m.low = m.high = m.values;
     matrices.push_back(m);
     return static_cast<int>(matrices.size()) - 1;
+}
+
+void Problem::align(int matrix) {
+    Matrix &m = (*this)[matrix];
+    const int64_t step = 16 / size_of(m.dtype);
+    m.gap = (step - m.cols % step) % step + step;
+    m.aligned = true;
 }
 
 void Problem::expect(int matrix, int64_t i, int64_t j, Real result) {

@@ -25,6 +25,7 @@ struct Matrix {
     // Of an output, filled by the model: the exact result, how far off it may be before it is rounded to the type, and
     // so the smallest and the largest element that is right.
     std::vector<double> exact, error, low, high;
+    bool aligned = false;  // begins at a cache line
 
     double &at(int64_t i, int64_t j) { return values[static_cast<size_t>(i * cols + j)]; }
     double at(int64_t i, int64_t j) const { return values[static_cast<size_t>(i * cols + j)]; }
@@ -99,6 +100,8 @@ struct Problem {
 
     int input(const char *name, int64_t rows, int64_t cols, int32_t dtype, Tokens tokens = Tokens::none);
     int output(const char *name, int64_t rows, int64_t cols, int32_t dtype, Tokens tokens = Tokens::none);
+    // Makes the rows of a matrix begin at multiples of 16 bytes, as they do in a model: kernels have fast ways for them.
+    void align(int matrix);
     Matrix &operator[](int matrix) { return matrices[static_cast<size_t>(matrix)]; }
 
     // What the model says.
