@@ -7,6 +7,24 @@ namespace conformance {
 
 namespace {
 
+constexpr double matching = 1024;
+
+// Scores of 1024 where query and key are of the same of four classes, else of 0. Columns that make no score differ from
+// row to row.
+void fill_exactly(const Attention &c, const AttentionInputs &in, Problem &p, Random &random) {
+    for (int matrix : {in.q, in.k}) {
+        int64_t kind = 0;
+        p[matrix].fill([&](int64_t, int64_t j) {
+            const int64_t column = j % c.head_dim;
+            if (column == 0) kind = integer(random, 0, 3);
+            if (column < 4) return column == kind ? std::sqrt(matching) : 0.0;
+            const bool of_q = column < c.head_dim / 2;
+            return of_q == (matrix == in.q) ? static_cast<double>(integer(random, -2, 2)) : 0.0;
+        });
+    }
+    p[in.v].integers(random, -1, 1);
+}
+
 AttentionInputs make_inputs(const Attention &c, Problem &p, Random &random) {
     const std::vector<Sequence> sequences = sequences_of(c);
     const int64_t m = tokens_of(c), kv_rows = sequences.empty() ? 0 : sequences.back().kv + sequences.back().keys;
@@ -17,6 +35,7 @@ AttentionInputs make_inputs(const Attention &c, Problem &p, Random &random) {
                           {},
                           {}};
     for (int matrix : {in.q, in.k, in.v}) p[matrix].normals(random);
+    if (c.exact) fill_exactly(c, in, p, random);
     if (c.aligned) {
         for (int matrix : {in.q, in.k, in.v}) p.align(matrix);
     }
@@ -81,7 +100,7 @@ void add_mistakes(const Attention &c, Problem &p, const std::function<void(const
     for (const Sequence &s : sequences_of(c)) longest = std::max(longest, s.queries > 0 ? s.keys : 0);
     Attention wrong = c;
     wrong.scale = 1;
-    add(longest > 1, "a missing scale", wrong);
+    add(longest > 1 && c.scale != 1, "a missing scale", wrong);
     wrong = c;
     wrong.missed = 1;
     add(longest > 1 && c.window != 1, "the last key unseen", wrong);
@@ -129,7 +148,11 @@ void build_backward(const Attention &c, Problem &p, Random &random) {
     const int out = p.input("out", m, q_cols, c.dtype, Tokens::rows);
     const int dout = p.input("dout", m, q_cols, c.dtype, Tokens::rows);
     p[dout].normals(random);
-    {  // lse and out as an exact forward gives them
+    if (c.exact) {  // lse makes weights of 1 where classes match, of 0 elsewhere
+        p.exact = true;
+        p[lse].fill([](int64_t, int64_t) { return matching; });
+        for (int matrix : {out, dout}) p[matrix].integers(random, -1, 1);
+    } else {  // lse and out as an exact forward gives them
         Problem forward = p;
         for (int matrix : {lse, out}) forward[matrix].exact = forward[matrix].error = forward[matrix].values;
         for (int matrix : {lse, out}) forward[matrix].low = forward[matrix].high = forward[matrix].values;
@@ -172,7 +195,7 @@ std::string describe(const Attention &c) {
     for (size_t s = 0; s < c.cached.size(); s++) what += text(s ? "+%d" : "-cached%d", static_cast<int>(c.cached[s]));
     if (c.window > 0) what += text("-window%d", c.window);
     if (c.scale > 1) what += text("-scale%g", static_cast<double>(c.scale));
-    return what + "-" + name_of(c.dtype) + (c.aligned ? "-aligned" : "");
+    return what + "-" + name_of(c.dtype) + (c.aligned ? "-aligned" : "") + (c.exact ? "-exact" : "");
 }
 
 }  // namespace
@@ -206,15 +229,18 @@ void add_attention(Suite &suite) {
         {8, 2, 128, {1, 40, 1, 0}, NF4J_BF16, 50, {200, 3, 0, 9}, 0.1f, true},
         {2, 1, 127, {70}, NF4J_BF16, 0, {}, 0.1f},
         {2, 1, 130, {20, 7}, NF4J_BF16, 5},
+        {2, 1, 100, {40, 3}, NF4J_F32, 9},
+        {1, 1, 200, {30}, NF4J_F32},
+        {4, 2, 64, {70, 33}, NF4J_BF16, 40, {}, 1, true, true},
+        {6, 2, 96, {45}, NF4J_BF16, 0, {}, 1, false, true},
+        {2, 1, 20, {40}, NF4J_F32, 0, {}, 1, false, true},
     };
     for (const Attention &c : cases) {
         const bool large = tokens_of(c) * c.heads * c.head_dim > 20000;
-        suite.add(
-            "attention_forward", describe(c), [c](Problem &p, Random &random) { build_forward(c, p, random); }, large);
-        if (!c.cached.empty()) continue;
-        suite.add(
-            "attention_backward", describe(c), [c](Problem &p, Random &random) { build_backward(c, p, random); },
-            large);
+        const auto forward = [c](Problem &p, Random &random) { build_forward(c, p, random); };
+        const auto backward = [c](Problem &p, Random &random) { build_backward(c, p, random); };
+        if (!c.exact) suite.add("attention_forward", describe(c), forward, large);  // lse is a logarithm
+        if (c.cached.empty()) suite.add("attention_backward", describe(c), backward, large);
     }
 }
 

@@ -13,6 +13,7 @@ struct Attention {
     std::vector<int64_t> cached = {};  // keys before the first query of each sequence, or no cache
     float scale = 0.3f;
     bool aligned = false;  // rows begin at multiples of 16 bytes
+    bool exact = false;    // weights are 0 and 1, and all else small integers
     // Mistakes: query heads share key-value heads in turn; each query misses its last key.
     bool interleaved = false;
     int64_t missed = 0;
