@@ -65,7 +65,7 @@ $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 # ---- the CUDA kernels on the host ------------------------------------------------------------------------------------------
 
 # The host compiler reads the same .cu files; simt/ stands in for the device. Warp-wide unrolling is for nvcc alone.
-SIMT_SOURCES := $(filter-out native/cuda/device.cu,$(wildcard native/cuda/*.cu))
+SIMT_SOURCES := $(filter-out native/cuda/device.cu native/cuda/cublas.cu,$(wildcard native/cuda/*.cu))
 SIMT_OBJECTS := $(SIMT_SOURCES:native/%.cu=$(NATIVE)/obj/simt/%.o) \
                 $(patsubst native/%.cpp,$(NATIVE)/obj/%.o,$(wildcard native/simt/*.cpp) native/core/nf4_tables.cpp native/core/host.cpp)
 SIMT_LIBRARY := $(NATIVE)/libnf4j-simt.so

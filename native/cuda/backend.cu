@@ -1,10 +1,12 @@
 // The backend's table and the one symbol that its library exports.
+#include "cuda/cublas.h"
 #include "cuda/device.h"
 #include "cuda/families.h"
 #include "cuda/product.h"
 
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 
 namespace nf4j {
 
@@ -42,8 +44,19 @@ int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, in
         case NF4J_OP_LORA_FORWARD: product(n, k, nf4, false); break;
         case NF4J_OP_NF4_MATMUL_BACKWARD:
         case NF4J_OP_LORA_BACKWARD: product(k, n, nf4, false); break;
-        case NF4J_OP_DENSE_MATMUL: product(n, k, Weight::dense, false); break;
-        case NF4J_OP_LOSS: product(n, k, Weight::dense, true); break;
+        case NF4J_OP_DENSE_MATMUL:
+        case NF4J_OP_LOSS:
+            // Another number of rows is another kernel of cuBLAS': it stands before the first comma.
+            if (cublas_takes_size(stream, m, n, k, dtype)) {
+                std::snprintf(text, static_cast<size_t>(capacity),
+                              "cuBLAS for m = %lld, where both factors are BF16 without a bias; else ",
+                              static_cast<long long>(m));
+                const auto used = static_cast<int64_t>(std::strlen(text));
+                text += used;
+                capacity -= used;
+            }
+            product(n, k, Weight::dense, operation == NF4J_OP_LOSS);
+            break;
         case NF4J_OP_ATTENTION: explain_attention(m, n, k, dtype, traits_of(stream), text, capacity); break;
         default: std::snprintf(text, static_cast<size_t>(capacity), "one kernel for all shapes");
     }

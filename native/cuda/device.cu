@@ -2,6 +2,8 @@
 #include "cuda/device.h"
 
 #include "core/nf4_tables.h"
+#include "cuda/cublas.h"
+#include "cuda/gpu.h"
 #include "cuda/launch.h"
 
 #include <algorithm>
@@ -17,15 +19,35 @@ namespace {
 
 constexpr int least_compute_capability = 80;
 
-struct Gpu {
-    int ordinal;
-    Tables *tables;
-    Traits traits;
-};
+Gpu *gpu_of(const nf4j_device *device) {
+    return static_cast<Gpu *>(device->impl);
+}
 
-Gpu *gpu_of(const nf4j_device *device) { return static_cast<Gpu *>(device->impl); }
+cudaStream_t native(const nf4j_stream *stream) {
+    return static_cast<GpuStream *>(stream->impl)->stream;
+}
 
-cudaStream_t native(const nf4j_stream *stream) { return static_cast<cudaStream_t>(stream->impl); }
+// 13020 is 13.2.
+void version_text(int version, char *text, size_t capacity) {
+    std::snprintf(text, capacity, "%d.%d", version / 1000, version % 1000 / 10);
+}
+
+// Why no device can be used at all, with the versions of driver and build.
+void describe_driver(cudaError_t error, char *text, size_t capacity) {
+    int driver = 0;
+    cudaDriverGetVersion(&driver);  // 0 where there is none
+    char has[16], needs[16];
+    version_text(driver, has, sizeof has);
+    version_text(CUDART_VERSION, needs, sizeof needs);
+    if (driver == 0) {
+        std::snprintf(text, capacity, "no NVIDIA driver (libcuda.so.1) was found; a driver for CUDA %s or newer is needed", needs);
+    } else if (driver / 1000 < CUDART_VERSION / 1000) {
+        std::snprintf(text, capacity, "the driver is for CUDA %s and this build needs one for %s or newer: %s", has, needs,
+                      cudaGetErrorString(error));
+    } else {
+        std::snprintf(text, capacity, "%s (driver for CUDA %s, build for %s)", cudaGetErrorString(error), has, needs);
+    }
+}
 
 // What a failed call means to the caller.
 int32_t check(cudaError_t error, const char *what) {
@@ -33,20 +55,30 @@ int32_t check(cudaError_t error, const char *what) {
     const char *text = cudaGetErrorString(error);
     switch (error) {
         case cudaErrorMemoryAllocation: return fail(NF4J_OUT_OF_MEMORY, "cuda: %s: %s", what, text);
-        case cudaErrorNoDevice:
-        case cudaErrorInsufficientDriver:
         case cudaErrorInvalidDevice:
+        case cudaErrorDevicesUnavailable:
         case cudaErrorInitializationError: return fail(NF4J_BACKEND_UNAVAILABLE, "cuda: %s: %s", what, text);
         case cudaErrorNoKernelImageForDevice:
+        case cudaErrorUnsupportedPtxVersion:
             return fail(NF4J_BACKEND_UNAVAILABLE, "cuda: %s: this build has no code for the device: %s", what, text);
+        case cudaErrorStreamCaptureUnsupported:
+        case cudaErrorStreamCaptureInvalidated:
+        case cudaErrorStreamCaptureImplicit:
+            return fail(NF4J_UNSUPPORTED, "cuda: %s: not while the stream is captured: %s", what, text);
+        // After these the process's context is of no use any more.
         case cudaErrorIllegalAddress:
         case cudaErrorLaunchFailure:
+        case cudaErrorLaunchTimeout:
         case cudaErrorMisalignedAddress:
+        case cudaErrorInvalidAddressSpace:
+        case cudaErrorInvalidPc:
         case cudaErrorIllegalInstruction:
         case cudaErrorHardwareStackError:
         case cudaErrorAssert:
         case cudaErrorECCUncorrectable:
-        case cudaErrorDevicesUnavailable: return fail(NF4J_DEVICE_LOST, "cuda: %s: the device is lost: %s", what, text);
+        case cudaErrorNvlinkUncorrectable:
+        case cudaErrorMpsClientTerminated:
+        case cudaErrorContextIsDestroyed: return fail(NF4J_DEVICE_LOST, "cuda: %s: the device is lost: %s", what, text);
         default: return fail(NF4J_INTERNAL, "cuda: %s: %s", what, text);
     }
 }
@@ -67,17 +99,20 @@ int describe(int ordinal, char *text, size_t capacity, bool *usable) {
 
 int32_t open(const nf4j_device_options *options, nf4j_device *device) {
     int count = 0;
-    int32_t status = check(cudaGetDeviceCount(&count), "no device or no driver");
-    if (status != NF4J_OK) return status;
+    const cudaError_t counted = cudaGetDeviceCount(&count);
+    char text[256];
+    if (counted != cudaSuccess) {
+        describe_driver(counted, text, sizeof text);
+        return fail(NF4J_BACKEND_UNAVAILABLE, "cuda: %s", text);
+    }
     if (options->ordinal >= count) {
         return fail(NF4J_BACKEND_UNAVAILABLE, "cuda: there is no device %d, this machine has %d", options->ordinal,
                     count);
     }
-    char text[256];
     bool usable;
     describe(options->ordinal, text, sizeof text, &usable);
     if (!usable) return fail(NF4J_BACKEND_UNAVAILABLE, "cuda: %s", text);
-    status = check(cudaSetDevice(options->ordinal), "the device cannot be chosen");
+    int32_t status = check(cudaSetDevice(options->ordinal), "the device cannot be chosen");
     if (status != NF4J_OK) return status;
 
     Tables host;
@@ -118,36 +153,50 @@ int32_t refresh_info(const nf4j_device *device, nf4j_device_info *info) {
 
 int32_t probe(char *text, int64_t capacity) {
     int count = 0, driver = 0;
-    cudaDriverGetVersion(&driver);
     const cudaError_t error = cudaGetDeviceCount(&count);
     auto left = static_cast<size_t>(capacity);
     if (error != cudaSuccess) {
-        std::snprintf(text, left, "cuda: no, %s (driver %d, 0 is none)\n", cudaGetErrorString(error), driver);
+        char reason[256];
+        describe_driver(error, reason, sizeof reason);
+        std::snprintf(text, left, "cuda: no, %s\n", reason);
         return NF4J_OK;
     }
-    for (int ordinal = 0; ordinal < count; ordinal++) {
-        bool usable;
-        const auto used = static_cast<size_t>(describe(ordinal, text, left, &usable));
-        if (used >= left) break;
+    const auto advance = [&](int written) {
+        const size_t used = std::min(static_cast<size_t>(written), left);
         text += used;
         left -= used;
+    };
+    for (int ordinal = 0; ordinal < count; ordinal++) {
+        bool usable;
+        advance(describe(ordinal, text, left, &usable));
     }
+    cudaDriverGetVersion(&driver);
+    char has[16], built[16];
+    version_text(driver, has, sizeof has);
+    version_text(CUDART_VERSION, built, sizeof built);
+    advance(std::snprintf(text, left, "driver for CUDA %s, built with CUDA %s\n", has, built));
+    advance(std::snprintf(text, left, "%s\n", cublas_description()));
     return NF4J_OK;
 }
 
 int32_t stream_create(nf4j_stream *stream) {
-    stream->impl = stream->native_stream;
-    if (stream->native_stream) return NF4J_OK;
-    cudaStream_t created;
+    auto *created = new (std::nothrow) GpuStream{static_cast<cudaStream_t>(stream->native_stream)};
+    if (!created) return fail(NF4J_OUT_OF_MEMORY, "cuda: no memory");
+    stream->impl = created;
     int32_t status = check(cudaSetDevice(gpu_of(stream->device)->ordinal), "the device cannot be chosen");
-    if (status == NF4J_OK) status = check(cudaStreamCreateWithFlags(&created, cudaStreamNonBlocking), "no stream");
-    if (status == NF4J_OK) stream->impl = created;
+    if (status == NF4J_OK && !created->stream)
+        status = check(cudaStreamCreateWithFlags(&created->stream, cudaStreamNonBlocking), "no stream");
+    if (status == NF4J_OK) status = cublas_open(created);
+    if (status != NF4J_OK) stream_destroy(stream);
     return status;
 }
 
 void stream_destroy(nf4j_stream *stream) {
-    cudaStreamSynchronize(native(stream));
-    if (!stream->native_stream) cudaStreamDestroy(native(stream));
+    auto *gpu_stream = static_cast<GpuStream *>(stream->impl);
+    if (gpu_stream->stream) cudaStreamSynchronize(gpu_stream->stream);
+    cublas_close(gpu_stream);
+    if (gpu_stream->stream && !stream->native_stream) cudaStreamDestroy(gpu_stream->stream);
+    delete gpu_stream;
 }
 
 int32_t stream_synchronize(nf4j_stream *stream) { return check(cudaStreamSynchronize(native(stream)), "queued work"); }

@@ -1,5 +1,6 @@
 #include "cuda/product.h"
 
+#include "cuda/cublas.h"
 #include "cuda/device.h"
 #include "cuda/launch.h"
 #include "cuda/product_bf16.cuh"
@@ -134,6 +135,7 @@ int32_t launch(nf4j_stream *stream, const char *name, const Product &p, const Ch
 }  // namespace
 
 int32_t multiply(nf4j_stream *stream, const char *name, const Product &product, int32_t dtype) {
+    if (cublas_takes(stream, product, dtype)) return cublas_multiply(stream, name, product);
     const int64_t used = SharedArena::bytes_of(product.workspace_used);
     const Choice choice = choose(shape_of(product, dtype), traits_of(stream), stream->workspace_bytes - used);
     Product p = product;
