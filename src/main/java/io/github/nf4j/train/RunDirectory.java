@@ -110,9 +110,16 @@ public final class RunDirectory implements AutoCloseable {
         }
     }
 
-    /// Draws the plot of what was logged.
+    /// Draws the plot of what was logged. A machine that cannot draw, for want of fonts or of the module java.desktop, gets none:
+    /// the metrics are there.
     void plot() throws IOException {
-        byte[] image = LossPlot.png(steps, evaluations);
+        byte[] image;
+        try {
+            image = LossPlot.png(steps, evaluations);
+        } catch (LinkageError | InternalError | RuntimeException e) {
+            System.getLogger(RunDirectory.class.getName()).log(System.Logger.Level.WARNING, "no loss.png: it cannot be drawn here", e);
+            return;
+        }
         AtomicFile.write(folder.resolve("loss.png"), channel -> {
             for (ByteBuffer bytes = ByteBuffer.wrap(image); bytes.hasRemaining();) {
                 channel.write(bytes);
