@@ -1,0 +1,357 @@
+// The kernels of the cuda backend on a GPU, beside cuBLAS on weights that were dequantized before, beside dequantization
+// followed by cuBLAS, and beside the bandwidth of a copy.
+//
+//     gpu_bench [--backend cuda|simt] [--seconds N] [--smoke] [--commit TEXT] [--json FILE] [--markdown FILE]
+//
+// Calls are recorded as a graph and timed by the device's events, so the host's queueing is not in them. A row's
+// contenders take turns in every round. Each call works on other memory: more than twice the L2 cache in all. Products are
+// checked first, elements against sums in double. --smoke runs tiny sizes, on simt too, to see that all of it works.
+#include "gpu_measure.h"
+
+namespace {
+
+class Suite : public Bench {
+  public:
+    using Bench::Bench;
+
+    void run() {
+        attempt("limits", [&] { limits(); });
+        const std::vector<std::pair<int64_t, int64_t>> shapes =
+            smoke_ ? std::vector<std::pair<int64_t, int64_t>>{{192, 128}}
+                   : std::vector<std::pair<int64_t, int64_t>>{{14336, 4096}, {4096, 14336}, {4096, 4096}, {1024, 4096}};
+        for (const auto &shape : shapes) {
+            attempt("nf4", [&] { products(shape.first, shape.second); });
+            attempt("lora", [&] { lora(shape.first, shape.second); });
+        }
+        attempt("optim", [&] { optimizers(); });
+        attempt("layers", [&] { layers(); });
+    }
+
+  private:
+    void limits() {
+        const int64_t bytes = smoke_ ? 1 << 12 : int64_t{1} << 30;
+        const nf4j_tensor from = {allocate(bytes), 1, bytes, bytes, NF4J_U8, 0}, to = {allocate(bytes), 1, bytes, bytes, NF4J_U8, 0};
+        must(nf4j_memory_fill(stream_, 7, &from));
+        report.copy_gbs = 1;  // for this row's own floor
+        measure({"copy", 1, bytes, 0, 0, 2.0 * static_cast<double>(bytes)}, 1,
+                {{"copy", [&](int) { must(nf4j_memory_copy(stream_, &from, &to)); }}});
+        Row &row = report.rows.back();
+        report.copy_gbs = row.bytes / row.contenders[0].median() / 1e3;
+        row.floor_us = row.contenders[0].median();
+        forget();
+        if (!cublas_->found()) return;
+        constexpr int64_t size = 8192;
+        const nf4j_tensor a = random(NF4J_BF16, size, size), b = random(NF4J_BF16, size, size), c = zeros(NF4J_BF16, size, size);
+        const double flops = 2.0 * size * size * size;
+        measure({"cuBLAS, as a limit", size, size, size, flops, 6.0 * size * size}, 1,
+                {{"cuBLAS", [&](int) { cublas_->multiply(a.data, b.data, c.data, size, size, size, true); }}});
+        report.gemm_tflops = flops / report.rows.back().contenders[0].median() / 1e6;
+        forget();
+    }
+
+    // ---- nf4 -------------------------------------------------------------------------------------------------------------
+
+    // The largest error of some elements of y = x * w^T (or x * w) in units of what rounding explains: BF16 rounds the
+    // result to 2^-9 of it, F32 sums err by less than 2^-20 of the sum of magnitudes here.
+    double error_of(const nf4j_tensor &x, const nf4j_tensor &w, const nf4j_tensor &y, bool transpose_w) {
+        double worst = 0;
+        for (int sample = 0; sample < 4; sample++) {
+            const int64_t i = sample * (y.rows - 1) / 3;
+            const std::vector<double> row = download(x, i), result = download(y, i);
+            for (int part = 0; part < 4; part++) {
+                const int64_t j = part * (y.cols - 1) / 3;
+                double sum = 0, magnitude = 0;
+                const std::vector<double> weights = transpose_w ? download(w, j) : column(w, j);
+                for (size_t k = 0; k < row.size(); k++) {
+                    sum += row[k] * weights[k];
+                    magnitude += std::fabs(row[k] * weights[k]);
+                }
+                const double allowed = std::fabs(sum) / 256 + magnitude / (1 << 20);
+                const double error = std::fabs(result[static_cast<size_t>(j)] - sum) / allowed;
+                worst = std::isfinite(error) ? std::fmax(worst, error) : INFINITY;
+            }
+        }
+        return worst;
+    }
+
+    std::vector<double> column(const nf4j_tensor &t, int64_t j) {
+        std::vector<uint16_t> bits(static_cast<size_t>(t.rows));
+        const nf4j_tensor from = {static_cast<char *>(t.data) + j * 2, t.rows, 1, t.ld, NF4J_BF16, 0};
+        const nf4j_tensor to = {bits.data(), t.rows, 1, 1, NF4J_BF16, 0};
+        must(nf4j_memory_copy(stream_, &from, &to));
+        must(nf4j_stream_synchronize(stream_));
+        std::vector<double> values;
+        for (uint16_t b : bits) values.push_back(from_bf16(b));
+        return values;
+    }
+
+    std::vector<int64_t> tokens(int64_t n, int64_t k) const {
+        if (smoke_) return {1, 33};
+        if (n * k > 50'000'000) return {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192};
+        return {1, 8, 16, 64, 256, 512, 1024, 4096, 8192};
+    }
+
+    void products(int64_t n, int64_t k) {
+        const nf4j_tensor source = random(NF4J_BF16, n, k);
+        const double packed = 0.516 * static_cast<double>(n * k);
+        const int weights = slots_for(packed);
+        std::vector<nf4j_nf4_weight> w;
+        std::vector<nf4j_tensor> dense;
+        for (int i = 0; i < weights; i++) w.push_back(quantized(source));
+        for (int i = 0; i < slots_for(2.0 * static_cast<double>(n * k)); i++) {
+            dense.push_back(zeros(NF4J_BF16, n, k));
+            must(nf4j_nf4_dequantize(stream_, &w[0], 0, &dense.back()));
+        }
+        const nf4j_tensor unpacked = zeros(NF4J_BF16, n, k);
+        keep();  // the weights serve all numbers of tokens
+        for (const int64_t m : tokens(n, k)) {
+            for (const bool forward : {true, false}) {
+                const int64_t in = forward ? k : n, out = forward ? n : k;
+                const double bytes = packed + 2.0 * static_cast<double>(m * (in + out));
+                const int slots = slots_for(bytes);
+                std::vector<nf4j_tensor> x, y;
+                for (int i = 0; i < slots; i++) x.push_back(random(NF4J_BF16, m, in)), y.push_back(zeros(NF4J_BF16, m, out));
+                const auto weight = [&](int slot) -> nf4j_nf4_weight & { return w[static_cast<size_t>(slot % weights)]; };
+                const Call fused = [&](int s) {
+                    const nf4j_tensor &from = x[static_cast<size_t>(s)], &to = y[static_cast<size_t>(s)];
+                    must(forward ? nf4j_nf4_matmul(stream_, &from, &weight(s), nullptr, &to)
+                                 : nf4j_nf4_matmul_backward(stream_, &from, &weight(s), &to));
+                };
+                const auto rival = [&](int s, const nf4j_tensor &by) {
+                    cublas_->multiply(x[static_cast<size_t>(s)].data, by.data, y[static_cast<size_t>(s)].data, m, out, in, forward);
+                };
+                Row row = {forward ? "nf4 forward" : "nf4 dX", m, n, k, 2.0 * static_cast<double>(m * n * k), bytes};
+                fused(0);
+                row.error = error_of(x[0], dense[0], y[0], forward);
+                row.bound = 1;
+                std::vector<Contender> contenders = {{"nf4j", fused}};
+                if (cublas_->found()) {
+                    contenders.push_back({"cuBLAS", [&](int s) { rival(s, dense[static_cast<size_t>(s) % dense.size()]); }});
+                    contenders.push_back({"two passes", [&](int s) {
+                                              must(nf4j_nf4_dequantize(stream_, &weight(s), 0, &unpacked));
+                                              rival(s, unpacked);
+                                          }});
+                }
+                measure(row, slots, contenders);
+                judge(forward);
+                forget(kept_);
+            }
+        }
+        forget();
+    }
+
+    void judge(bool forward) {
+        Row &row = report.rows.back();
+        const double ours = row.contenders[0].median();
+        if (smoke_) return;
+        if (forward && row.m == 1 && row.n == 14336)
+            row.goals.push_back({"at least 0.85 of the copy's bandwidth", row.bytes / ours / 1e3 / report.copy_gbs, 0.85, true});
+        if (row.contenders.size() < 3) return;
+        if (forward && row.m == 4096)
+            row.goals.push_back({"at least 0.95 of cuBLAS' speed", row.contenders[1].median() / ours, 0.95, true});
+        if (!forward && row.m == 512)
+            row.goals.push_back({"at least 1.6 times as fast as two passes", row.contenders[2].median() / ours, 1.6, true});
+    }
+
+    // ---- lora ------------------------------------------------------------------------------------------------------------
+
+    void lora(int64_t n, int64_t k) {
+        constexpr int64_t rank = 16;
+        const nf4j_tensor source = random(NF4J_BF16, n, k);
+        const double packed = 0.516 * static_cast<double>(n * k);
+        const int weights = slots_for(packed);
+        std::vector<nf4j_nf4_weight> w;
+        for (int i = 0; i < weights; i++) w.push_back(quantized(source));
+        const nf4j_tensor a = random(NF4J_F32, rank, k), b = random(NF4J_F32, n, rank);
+        const nf4j_tensor da = zeros(NF4J_F32, rank, k), db = zeros(NF4J_F32, n, rank);
+        nf4j_lora adapter = {};
+        adapter.struct_size = sizeof adapter;
+        adapter.alpha = 32;
+        adapter.a = &a;
+        adapter.b = &b;
+        keep();
+        for (const int64_t m : smoke_ ? std::vector<int64_t>{33} : std::vector<int64_t>{512, 1024, 2048, 4096, 8192}) {
+            const double bytes = packed + 2.0 * static_cast<double>(m * (n + k));
+            const int slots = slots_for(bytes);
+            std::vector<nf4j_tensor> x, y, u, dx;
+            for (int i = 0; i < slots; i++) {
+                x.push_back(random(NF4J_BF16, m, k));
+                y.push_back(random(NF4J_BF16, m, n));
+                u.push_back(zeros(NF4J_F32, m, rank));
+                dx.push_back(zeros(NF4J_BF16, m, k));
+            }
+            std::vector<nf4j_linear> base(static_cast<size_t>(weights));
+            for (size_t i = 0; i < base.size(); i++) {
+                base[i] = {};
+                base[i].struct_size = sizeof base[i];
+                base[i].nf4 = &w[i];
+            }
+            const auto at = [](auto &list, int slot) { return &list[static_cast<size_t>(slot) % list.size()]; };
+            const double adapters = 2.0 * static_cast<double>(m * rank * (n + k)), product = 2.0 * static_cast<double>(m * n * k);
+            measure({"lora forward", m, n, k, product + adapters, bytes}, slots,
+                    {{"nf4j", [&](int s) { must(nf4j_lora_forward(stream_, at(x, s), at(base, s), &adapter, at(u, s), at(y, s))); }},
+                     {"product alone", [&](int s) { must(nf4j_nf4_matmul(stream_, at(x, s), at(w, s), nullptr, at(y, s))); }}});
+            overhead();
+            measure({"lora backward", m, n, k, product + 2 * adapters, bytes}, slots,
+                    {{"nf4j", [&](int s) {
+                          must(nf4j_lora_backward(stream_, at(x, s), at(y, s), at(u, s), at(base, s), &adapter, 0, &da, &db, at(dx, s)));
+                      }},
+                     {"dX alone", [&](int s) { must(nf4j_nf4_matmul_backward(stream_, at(y, s), at(w, s), at(dx, s))); }}});
+            forget(kept_);
+        }
+        forget();
+    }
+
+    void overhead() {
+        Row &row = report.rows.back();
+        if (smoke_) return;
+        row.goals.push_back({"at most 1.05 of the product alone", row.contenders[0].median() / row.contenders[1].median(), 1.05, false});
+    }
+
+    // ---- the rest --------------------------------------------------------------------------------------------------------
+
+    // Adapters of rank 16 on all projections of a model of 1.1 billion parameters: 308 matrices, 12.6 million elements.
+    void optimizers() {
+        const int layers = smoke_ ? 1 : 22;
+        for (const bool in_8_bits : {false, true}) {
+            std::vector<nf4j_adamw_parameter> parameters;
+            double elements = 0;
+            for (int layer = 0; layer < layers; layer++) {
+                for (const int64_t width : {2048, 2048, 2048, 256, 2048, 256, 2048, 2048, 2048, 5632, 2048, 5632, 5632, 2048}) {
+                    const int64_t n = 16 * width;
+                    const int32_t dtype = in_8_bits ? NF4J_U8 : NF4J_F32;
+                    parameters.push_back({static_cast<float *>(random(NF4J_F32, 1, n).data), static_cast<float *>(random(NF4J_F32, 1, n).data),
+                                          zeros(dtype, 1, n).data, zeros(dtype, 1, n).data,
+                                          in_8_bits ? static_cast<float *>(zeros(NF4J_F32, 2, (n + 255) / 256).data) : nullptr, n});
+                    elements += static_cast<double>(n);
+                }
+            }
+            nf4j_adamw_options options = {sizeof options, 1e-4f, 0.9f, 0.999f, 1e-8f, 0, 1};
+            const nf4j_tensor norm = zeros(NF4J_F32, 1, 2);
+            const auto count = static_cast<int64_t>(parameters.size());
+            const double states = in_8_bits ? 4.0 : 16.0;  // bytes of an element's two states, read and written
+            measure({in_8_bits ? "adamw, 8-bit" : "adamw, 32-bit", 1, static_cast<int64_t>(elements), count, 0, elements * (12 + states)}, 1,
+                    {{"nf4j", [&](int) { must(nf4j_optim_adamw(stream_, &options, parameters.data(), count, nullptr)); }}});
+            Row &row = report.rows.back();
+            if (!smoke_) row.goals.push_back({"one launch", row.contenders[0].launches, 1, false});
+            if (!in_8_bits) {
+                measure({"global norm", 1, static_cast<int64_t>(elements), count, 0, 4 * elements}, 1,
+                        {{"nf4j", [&](int) { must(nf4j_optim_global_norm(stream_, parameters.data(), count, 1, &norm)); }}});
+            }
+            forget();
+        }
+    }
+
+    // What runs between the products, on the shapes of a model with 8 billion parameters.
+    void layers() {
+        const int64_t m = smoke_ ? 16 : 4096, hidden = smoke_ ? 64 : 4096, inner = smoke_ ? 96 : 14336, dim = smoke_ ? 16 : 128;
+        const auto bytes = [&](double matrices, int64_t columns) { return matrices * 2 * static_cast<double>(m * columns); };
+        const nf4j_tensor source = random(NF4J_BF16, inner, hidden), out = zeros(NF4J_BF16, inner, hidden);
+        const nf4j_nf4_weight w = quantized(source);
+        const double elements = static_cast<double>(inner * hidden);
+        measure({"nf4 quantize", inner, hidden, 0, 0, 2.516 * elements}, 1,
+                {{"nf4j", [&](int) { must(nf4j_nf4_quantize(stream_, &source, &w)); }}});
+        measure({"nf4 dequantize", inner, hidden, 0, 0, 2.516 * elements}, 1,
+                {{"nf4j", [&](int) { must(nf4j_nf4_dequantize(stream_, &w, 0, &out)); }}});
+        const nf4j_tensor x = random(NF4J_BF16, m, hidden), y = zeros(NF4J_BF16, m, hidden), dy = random(NF4J_BF16, m, hidden);
+        const nf4j_tensor gain = random(NF4J_BF16, 1, hidden), rstd = zeros(NF4J_F32, 1, m);
+        measure({"norm forward", m, hidden, 0, 0, bytes(2, hidden)}, 1,
+                {{"nf4j", [&](int) { must(nf4j_norm_forward(stream_, &x, &gain, 1e-5f, &rstd, &y)); }}});
+        measure({"norm backward", m, hidden, 0, 0, bytes(3, hidden)}, 1,
+                {{"nf4j", [&](int) { must(nf4j_norm_backward(stream_, &dy, &x, &gain, &rstd, 0, nullptr, &y)); }}});
+        const nf4j_tensor gate = random(NF4J_BF16, m, inner), up = random(NF4J_BF16, m, inner), h = zeros(NF4J_BF16, m, inner);
+        measure({"swiglu forward", m, inner, 0, 0, bytes(3, inner)}, 1,
+                {{"nf4j", [&](int) { must(nf4j_mlp_swiglu_forward(stream_, &gate, &up, &h)); }}});
+        const nf4j_tensor table = zeros(NF4J_F32, m, dim);
+        measure({"rope forward", m, hidden, 0, 0, bytes(2, hidden)}, 1,
+                {{"nf4j", [&](int) { must(nf4j_rope_forward(stream_, &x, &table, &y)); }}});
+        attention(m, hidden, dim);
+        const int64_t vocabulary = smoke_ ? 96 : 32000;
+        const nf4j_tensor head = random(NF4J_BF16, vocabulary, hidden), labels = zeros(NF4J_I32, 1, m), loss = zeros(NF4J_F32, 1, m);
+        nf4j_linear layer = {};
+        layer.struct_size = sizeof layer;
+        layer.dense = &head;
+        measure({"loss and dhidden", m, vocabulary, hidden, 4.0 * static_cast<double>(m * vocabulary * hidden), bytes(2, hidden)}, 1,
+                {{"nf4j", [&](int) { must(nf4j_loss_linear_cross_entropy(stream_, &x, &layer, &labels, 1, &loss, &y)); }}});
+        forget();
+    }
+
+    void attention(int64_t m, int64_t hidden, int64_t dim) {
+        const int32_t heads = static_cast<int32_t>(hidden / dim), kv_heads = heads / 4;
+        const int32_t offsets[] = {0, static_cast<int32_t>(m)};
+        nf4j_attention_options options = {};
+        options.struct_size = sizeof options;
+        options.heads = heads;
+        options.kv_heads = kv_heads;
+        options.head_dim = static_cast<int32_t>(dim);
+        options.scale = 0.09f;
+        options.sequences = 1;
+        options.q_offsets = offsets;
+        const nf4j_tensor q = random(NF4J_BF16, m, hidden), k = random(NF4J_BF16, m, kv_heads * dim), v = random(NF4J_BF16, m, kv_heads * dim);
+        const nf4j_tensor out = zeros(NF4J_BF16, m, hidden), lse = zeros(NF4J_F32, m, heads), dout = random(NF4J_BF16, m, hidden);
+        const nf4j_tensor dq = zeros(NF4J_BF16, m, hidden), dk = zeros(NF4J_BF16, m, kv_heads * dim), dv = zeros(NF4J_BF16, m, kv_heads * dim);
+        const double flops = 2.0 * static_cast<double>(m * m * hidden);  // causal: half of both products
+        const double bytes = 2.0 * static_cast<double>(m * (2 * hidden + 2 * kv_heads * dim));
+        measure({"attention forward", m, hidden, dim, flops, bytes}, 1,
+                {{"nf4j", [&](int) { must(nf4j_attention_forward(stream_, &options, &q, &k, &v, &lse, &out)); }}});
+        measure({"attention backward", m, hidden, dim, 2.5 * flops, 2 * bytes}, 1, {{"nf4j", [&](int) {
+                                                                                         must(nf4j_attention_backward(
+                                                                                             stream_, &options, &q, &k, &v, &lse, &out,
+                                                                                             &dout, &dq, &dk, &dv));
+                                                                                     }}});
+    }
+};
+
+bool write(const char *path, const Report &report, void (*writer)(const Report &, FILE *)) {
+    if (!path) return true;
+    FILE *file = std::fopen(path, "w");
+    if (!file) {
+        std::perror(path);
+        return false;
+    }
+    writer(report, file);
+    return std::fclose(file) == 0;
+}
+
+}  // namespace
+
+int main(int count, char **arguments) {
+    int32_t backend = NF4J_BACKEND_CUDA;
+    double seconds = 0.3;
+    bool smoke = false;
+    const char *commit = "unknown", *json = nullptr, *markdown = nullptr;
+    for (int i = 1; i < count; i++) {
+        const std::string name = arguments[i];
+        const char *value = i + 1 < count ? arguments[i + 1] : "";
+        if (name == "--smoke") {
+            smoke = true;
+            continue;
+        }
+        i++;
+        if (name == "--backend" && (!std::strcmp(value, "cuda") || !std::strcmp(value, "simt"))) {
+            backend = *value == 'c' ? NF4J_BACKEND_CUDA : NF4J_BACKEND_SIMT;
+        } else if (name == "--seconds" && std::atof(value) > 0) {
+            seconds = std::atof(value);
+        } else if (name == "--commit") {
+            commit = value;
+        } else if (name == "--json") {
+            json = value;
+        } else if (name == "--markdown") {
+            markdown = value;
+        } else {
+            std::fprintf(stderr, "gpu_bench: %s %s is no option; see the head of gpu_bench.cpp\n", name.c_str(), value);
+            return 2;
+        }
+    }
+    std::unique_ptr<Suite> bench;
+    try {
+        bench = std::make_unique<Suite>(backend, smoke ? 0 : seconds, smoke || backend == NF4J_BACKEND_SIMT);
+    } catch (const Failure &failure) {
+        std::fprintf(stderr, "gpu_bench: %s\n", failure.what());
+        return 3;
+    }
+    bench->report.commit = commit;
+    bench->run();
+    const bool written = write(json, bench->report, write_json) && write(markdown, bench->report, write_markdown);
+    return written && bench->report.is_good() ? 0 : 1;
+}
