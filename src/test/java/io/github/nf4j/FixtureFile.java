@@ -8,7 +8,9 @@ import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 
 /// A file under `src/test/resources/fixtures`, read without the code under test. Segments are off-heap and aligned.
 public final class FixtureFile {
@@ -38,6 +40,14 @@ public final class FixtureFile {
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+    }
+
+    /// Of its tensors.
+    public List<String> names() {
+        List<String> names = new ArrayList<>();
+        header.fieldNames().forEachRemaining(names::add);
+        names.remove("__metadata__");
+        return names;
     }
 
     public byte[] bytes(String name) {
