@@ -67,7 +67,7 @@ public final class TrainingRun {
         Quantization quantization = setup.nf4 ? Quantization.nf4() : Quantization.none();
         try (Stream stream = device.newStream();
                 LlamaModel model = LlamaModel.load(stream, config, new RandomWeights(config), quantization, setup.compute)) {
-            model.attachAdapters(path -> Optional.of(LORA), 1);
+            attachAdapters(model);
             TokenBatch batch = batch(setup);
             List<Step> counted = steps(model, batch, setup.steps);
             int tokens = batch.tokens();
@@ -78,7 +78,11 @@ public final class TrainingRun {
         }
     }
 
-    private static Step step(LlamaModel model, TensorPool pool, AdamW optimizer, TokenBatch batch) {
+    static void attachAdapters(LlamaModel model) {
+        model.attachAdapters(path -> Optional.of(LORA), 1);
+    }
+
+    static Step step(LlamaModel model, TensorPool pool, AdamW optimizer, TokenBatch batch) {
         long begin = System.nanoTime();
         optimizer.zeroGrad();
         try (Tape tape = Tape.recording(pool)) {
@@ -94,7 +98,7 @@ public final class TrainingRun {
         }
     }
 
-    private static ModelConfig config(Setup setup) {
+    static ModelConfig config(Setup setup) {
         Model model = setup.model;
         return new ModelConfig(ModelConfig.Architecture.LLAMA, model.vocabulary(), model.hidden(), model.intermediate(), setup.layers,
                 model.heads(), model.kvHeads(), model.headDim(), 1e-5, 10000, new RopeScaling.None(), MOST_POSITIONS, false, false, false,
@@ -102,7 +106,7 @@ public final class TrainingRun {
                 OptionalInt.empty(), false);
     }
 
-    private static TokenBatch batch(Setup setup) {
+    static TokenBatch batch(Setup setup) {
         SplittableRandom random = new SplittableRandom(1);
         List<int[]> sequences = new ArrayList<>();
         for (int i = 0; i < setup.sequences; i++) {
