@@ -130,7 +130,7 @@ CUDA_ROOT := $(patsubst %/bin/nvcc,%,$(NVCC))
 CUDA_ARCHS   ?= 80 86 89 90a
 CUDA_CODE    := $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
                 -gencode arch=compute_$(lastword $(filter-out %a,$(CUDA_ARCHS))),code=compute_$(lastword $(filter-out %a,$(CUDA_ARCHS)))
-CUDA_FLAGS   := -std=c++17 -O3 -fmad=false -lineinfo -Werror all-warnings -DNF4J_BUILD -Inative/include -Inative \
+CUDA_FLAGS   := -std=c++17 -O3 -fmad=false -lineinfo --compress-mode=size -Werror all-warnings -DNF4J_BUILD -Inative/include -Inative \
                 -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-Werror -Xptxas -v
 CUDA_OBJECTS := $(patsubst native/%.cu,$(NATIVE)/obj/gpu/%.o,$(wildcard native/cuda/*.cu))
 CUDA_LIBRARY := $(NATIVE)/libnf4j-cuda.so
@@ -308,6 +308,7 @@ interop: all $(INTEROP)/ready ## compare with the live PEFT, transformers and bi
 
 include package.mk
 include bench/peers.mk
+include bench/gpu/gpu-check.mk
 include format.mk
 
 .PHONY: bindings

@@ -31,7 +31,7 @@ struct Recording {
 };
 
 class Machine {
-  public:
+public:
     virtual ~Machine() = default;
     // A CUstream, or null.
     virtual void *stream() = 0;
@@ -46,14 +46,16 @@ class Machine {
 };
 
 class Host : public Machine {
-  public:
+public:
     void *stream() override { return nullptr; }
     double time(const std::function<void()> &work) override {
         const auto begin = std::chrono::steady_clock::now();
         work();
         return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count();
     }
-    Recording record(const std::function<void()> &work) override { return {work, [] {}, 0}; }
+    Recording record(const std::function<void()> &work) override {
+        return {work, [] {}, 0};
+    }
     int clock() override { return 0; }
     int64_t l2_bytes() override { return 1 << 10; }
     std::string name() override { return "simt on the host"; }
@@ -61,7 +63,7 @@ class Host : public Machine {
 };
 
 class Gpu : public Machine {
-  public:
+public:
     Gpu() {
         void *library = dlopen("libcuda.so.1", RTLD_NOW);
         if (!library) {
@@ -166,7 +168,7 @@ class Gpu : public Machine {
         return driver_.empty() ? cuda : driver_ + " (" + cuda + ")";
     }
 
-  private:
+private:
     static void *find(void *library, const char *name) {
         void *function = dlsym(library, name);
         if (function) return function;
@@ -189,7 +191,8 @@ class Gpu : public Machine {
         void *library = dlopen("libnvidia-ml.so.1", RTLD_NOW);
         if (!library) return;
         const auto init = reinterpret_cast<int (*)()>(dlsym(library, "nvmlInit_v2"));
-        const auto handle = reinterpret_cast<int (*)(unsigned, void **)>(dlsym(library, "nvmlDeviceGetHandleByIndex_v2"));
+        const auto handle =
+            reinterpret_cast<int (*)(unsigned, void **)>(dlsym(library, "nvmlDeviceGetHandleByIndex_v2"));
         const auto version = reinterpret_cast<int (*)(char *, unsigned)>(dlsym(library, "nvmlSystemGetDriverVersion"));
         if (!init || !handle || !version || init() != 0 || handle(0, &nvml_device_) != 0) return;
         char text[96] = "";

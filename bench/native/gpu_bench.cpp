@@ -11,7 +11,7 @@
 namespace {
 
 class Suite : public Bench {
-  public:
+public:
     using Bench::Bench;
 
     void run() {
@@ -27,10 +27,11 @@ class Suite : public Bench {
         attempt("layers", [&] { layers(); });
     }
 
-  private:
+private:
     void limits() {
         const int64_t bytes = smoke_ ? 1 << 12 : int64_t{1} << 30;
-        const nf4j_tensor from = {allocate(bytes), 1, bytes, bytes, NF4J_U8, 0}, to = {allocate(bytes), 1, bytes, bytes, NF4J_U8, 0};
+        const nf4j_tensor from = {allocate(bytes), 1, bytes, bytes, NF4J_U8, 0},
+                          to = {allocate(bytes), 1, bytes, bytes, NF4J_U8, 0};
         must(nf4j_memory_fill(stream_, 7, &from));
         report.copy_gbs = 1;  // for this row's own floor
         measure({"copy", 1, bytes, 0, 0, 2.0 * static_cast<double>(bytes)}, 1,
@@ -41,7 +42,8 @@ class Suite : public Bench {
         forget();
         if (!cublas_->found()) return;
         constexpr int64_t size = 8192;
-        const nf4j_tensor a = random(NF4J_BF16, size, size), b = random(NF4J_BF16, size, size), c = zeros(NF4J_BF16, size, size);
+        const nf4j_tensor a = random(NF4J_BF16, size, size), b = random(NF4J_BF16, size, size),
+                          c = zeros(NF4J_BF16, size, size);
         const double flops = 2.0 * size * size * size;
         measure({"cuBLAS, as a limit", size, size, size, flops, 6.0 * size * size}, 1,
                 {{"cuBLAS", [&](int) { cublas_->multiply(a.data, b.data, c.data, size, size, size, true); }}});
@@ -110,15 +112,19 @@ class Suite : public Bench {
                 const double bytes = packed + 2.0 * static_cast<double>(m * (in + out));
                 const int slots = slots_for(bytes);
                 std::vector<nf4j_tensor> x, y;
-                for (int i = 0; i < slots; i++) x.push_back(random(NF4J_BF16, m, in)), y.push_back(zeros(NF4J_BF16, m, out));
-                const auto weight = [&](int slot) -> nf4j_nf4_weight & { return w[static_cast<size_t>(slot % weights)]; };
+                for (int i = 0; i < slots; i++)
+                    x.push_back(random(NF4J_BF16, m, in)), y.push_back(zeros(NF4J_BF16, m, out));
+                const auto weight = [&](int slot) -> nf4j_nf4_weight & {
+                    return w[static_cast<size_t>(slot % weights)];
+                };
                 const Call fused = [&](int s) {
                     const nf4j_tensor &from = x[static_cast<size_t>(s)], &to = y[static_cast<size_t>(s)];
                     must(forward ? nf4j_nf4_matmul(stream_, &from, &weight(s), nullptr, &to)
                                  : nf4j_nf4_matmul_backward(stream_, &from, &weight(s), &to));
                 };
                 const auto rival = [&](int s, const nf4j_tensor &by) {
-                    cublas_->multiply(x[static_cast<size_t>(s)].data, by.data, y[static_cast<size_t>(s)].data, m, out, in, forward);
+                    cublas_->multiply(x[static_cast<size_t>(s)].data, by.data, y[static_cast<size_t>(s)].data, m, out,
+                                      in, forward);
                 };
                 Row row = {forward ? "nf4 forward" : "nf4 dX", m, n, k, 2.0 * static_cast<double>(m * n * k), bytes};
                 fused(0);
@@ -126,7 +132,8 @@ class Suite : public Bench {
                 row.bound = 1;
                 std::vector<Contender> contenders = {{"nf4j", fused}};
                 if (cublas_->found()) {
-                    contenders.push_back({"cuBLAS", [&](int s) { rival(s, dense[static_cast<size_t>(s) % dense.size()]); }});
+                    contenders.push_back(
+                        {"cuBLAS", [&](int s) { rival(s, dense[static_cast<size_t>(s) % dense.size()]); }});
                     contenders.push_back({"two passes", [&](int s) {
                                               must(nf4j_nf4_dequantize(stream_, &weight(s), 0, &unpacked));
                                               rival(s, unpacked);
@@ -145,12 +152,14 @@ class Suite : public Bench {
         const double ours = row.contenders[0].median();
         if (smoke_) return;
         if (forward && row.m == 1 && row.n == 14336)
-            row.goals.push_back({"at least 0.85 of the copy's bandwidth", row.bytes / ours / 1e3 / report.copy_gbs, 0.85, true});
+            row.goals.push_back(
+                {"at least 0.85 of the copy's bandwidth", row.bytes / ours / 1e3 / report.copy_gbs, 0.85, true});
         if (row.contenders.size() < 3) return;
         if (forward && row.m == 4096)
             row.goals.push_back({"at least 0.95 of cuBLAS' speed", row.contenders[1].median() / ours, 0.95, true});
         if (!forward && row.m == 512)
-            row.goals.push_back({"at least 1.6 times as fast as two passes", row.contenders[2].median() / ours, 1.6, true});
+            row.goals.push_back(
+                {"at least 1.6 times as fast as two passes", row.contenders[2].median() / ours, 1.6, true});
     }
 
     // ---- lora ------------------------------------------------------------------------------------------------------------
@@ -187,16 +196,24 @@ class Suite : public Bench {
                 base[i].nf4 = &w[i];
             }
             const auto at = [](auto &list, int slot) { return &list[static_cast<size_t>(slot) % list.size()]; };
-            const double adapters = 2.0 * static_cast<double>(m * rank * (n + k)), product = 2.0 * static_cast<double>(m * n * k);
+            const double adapters = 2.0 * static_cast<double>(m * rank * (n + k)),
+                         product = 2.0 * static_cast<double>(m * n * k);
             measure({"lora forward", m, n, k, product + adapters, bytes}, slots,
-                    {{"nf4j", [&](int s) { must(nf4j_lora_forward(stream_, at(x, s), at(base, s), &adapter, at(u, s), at(y, s))); }},
-                     {"product alone", [&](int s) { must(nf4j_nf4_matmul(stream_, at(x, s), at(w, s), nullptr, at(y, s))); }}});
-            overhead();
-            measure({"lora backward", m, n, k, product + 2 * adapters, bytes}, slots,
-                    {{"nf4j", [&](int s) {
-                          must(nf4j_lora_backward(stream_, at(x, s), at(y, s), at(u, s), at(base, s), &adapter, 0, &da, &db, at(dx, s)));
+                    {{"nf4j",
+                      [&](int s) {
+                          must(nf4j_lora_forward(stream_, at(x, s), at(base, s), &adapter, at(u, s), at(y, s)));
                       }},
-                     {"dX alone", [&](int s) { must(nf4j_nf4_matmul_backward(stream_, at(y, s), at(w, s), at(dx, s))); }}});
+                     {"product alone",
+                      [&](int s) { must(nf4j_nf4_matmul(stream_, at(x, s), at(w, s), nullptr, at(y, s))); }}});
+            overhead();
+            measure(
+                {"lora backward", m, n, k, product + 2 * adapters, bytes}, slots,
+                {{"nf4j",
+                  [&](int s) {
+                      must(nf4j_lora_backward(stream_, at(x, s), at(y, s), at(u, s), at(base, s), &adapter, 0, &da, &db,
+                                              at(dx, s)));
+                  }},
+                 {"dX alone", [&](int s) { must(nf4j_nf4_matmul_backward(stream_, at(y, s), at(w, s), at(dx, s))); }}});
             forget(kept_);
         }
         forget();
@@ -205,7 +222,8 @@ class Suite : public Bench {
     void overhead() {
         Row &row = report.rows.back();
         if (smoke_) return;
-        row.goals.push_back({"at most 1.05 of the product alone", row.contenders[0].median() / row.contenders[1].median(), 1.05, false});
+        row.goals.push_back({"at most 1.05 of the product alone",
+                             row.contenders[0].median() / row.contenders[1].median(), 1.05, false});
     }
 
     // ---- the rest --------------------------------------------------------------------------------------------------------
@@ -217,12 +235,15 @@ class Suite : public Bench {
             std::vector<nf4j_adamw_parameter> parameters;
             double elements = 0;
             for (int layer = 0; layer < layers; layer++) {
-                for (const int64_t width : {2048, 2048, 2048, 256, 2048, 256, 2048, 2048, 2048, 5632, 2048, 5632, 5632, 2048}) {
+                for (const int64_t width :
+                     {2048, 2048, 2048, 256, 2048, 256, 2048, 2048, 2048, 5632, 2048, 5632, 5632, 2048}) {
                     const int64_t n = 16 * width;
                     const int32_t dtype = in_8_bits ? NF4J_U8 : NF4J_F32;
-                    parameters.push_back({static_cast<float *>(random(NF4J_F32, 1, n).data), static_cast<float *>(random(NF4J_F32, 1, n).data),
-                                          zeros(dtype, 1, n).data, zeros(dtype, 1, n).data,
-                                          in_8_bits ? static_cast<float *>(zeros(NF4J_F32, 2, (n + 255) / 256).data) : nullptr, n});
+                    parameters.push_back(
+                        {static_cast<float *>(random(NF4J_F32, 1, n).data),
+                         static_cast<float *>(random(NF4J_F32, 1, n).data), zeros(dtype, 1, n).data,
+                         zeros(dtype, 1, n).data,
+                         in_8_bits ? static_cast<float *>(zeros(NF4J_F32, 2, (n + 255) / 256).data) : nullptr, n});
                     elements += static_cast<double>(n);
                 }
             }
@@ -230,13 +251,17 @@ class Suite : public Bench {
             const nf4j_tensor norm = zeros(NF4J_F32, 1, 2);
             const auto count = static_cast<int64_t>(parameters.size());
             const double states = in_8_bits ? 4.0 : 16.0;  // bytes of an element's two states, read and written
-            measure({in_8_bits ? "adamw, 8-bit" : "adamw, 32-bit", 1, static_cast<int64_t>(elements), count, 0, elements * (12 + states)}, 1,
-                    {{"nf4j", [&](int) { must(nf4j_optim_adamw(stream_, &options, parameters.data(), count, nullptr)); }}});
+            measure(
+                {in_8_bits ? "adamw, 8-bit" : "adamw, 32-bit", 1, static_cast<int64_t>(elements), count, 0,
+                 elements * (12 + states)},
+                1,
+                {{"nf4j", [&](int) { must(nf4j_optim_adamw(stream_, &options, parameters.data(), count, nullptr)); }}});
             Row &row = report.rows.back();
             if (!smoke_) row.goals.push_back({"one launch", row.contenders[0].launches, 1, false});
             if (!in_8_bits) {
                 measure({"global norm", 1, static_cast<int64_t>(elements), count, 0, 4 * elements}, 1,
-                        {{"nf4j", [&](int) { must(nf4j_optim_global_norm(stream_, parameters.data(), count, 1, &norm)); }}});
+                        {{"nf4j",
+                          [&](int) { must(nf4j_optim_global_norm(stream_, parameters.data(), count, 1, &norm)); }}});
             }
             forget();
         }
@@ -244,8 +269,11 @@ class Suite : public Bench {
 
     // What runs between the products, on the shapes of a model with 8 billion parameters.
     void layers() {
-        const int64_t m = smoke_ ? 16 : 4096, hidden = smoke_ ? 64 : 4096, inner = smoke_ ? 96 : 14336, dim = smoke_ ? 16 : 128;
-        const auto bytes = [&](double matrices, int64_t columns) { return matrices * 2 * static_cast<double>(m * columns); };
+        const int64_t m = smoke_ ? 16 : 4096, hidden = smoke_ ? 64 : 4096, inner = smoke_ ? 96 : 14336,
+                      dim = smoke_ ? 16 : 128;
+        const auto bytes = [&](double matrices, int64_t columns) {
+            return matrices * 2 * static_cast<double>(m * columns);
+        };
         const nf4j_tensor source = random(NF4J_BF16, inner, hidden), out = zeros(NF4J_BF16, inner, hidden);
         const nf4j_nf4_weight w = quantized(source);
         const double elements = static_cast<double>(inner * hidden);
@@ -253,13 +281,15 @@ class Suite : public Bench {
                 {{"nf4j", [&](int) { must(nf4j_nf4_quantize(stream_, &source, &w)); }}});
         measure({"nf4 dequantize", inner, hidden, 0, 0, 2.516 * elements}, 1,
                 {{"nf4j", [&](int) { must(nf4j_nf4_dequantize(stream_, &w, 0, &out)); }}});
-        const nf4j_tensor x = random(NF4J_BF16, m, hidden), y = zeros(NF4J_BF16, m, hidden), dy = random(NF4J_BF16, m, hidden);
+        const nf4j_tensor x = random(NF4J_BF16, m, hidden), y = zeros(NF4J_BF16, m, hidden),
+                          dy = random(NF4J_BF16, m, hidden);
         const nf4j_tensor gain = random(NF4J_BF16, 1, hidden), rstd = zeros(NF4J_F32, 1, m);
         measure({"norm forward", m, hidden, 0, 0, bytes(2, hidden)}, 1,
                 {{"nf4j", [&](int) { must(nf4j_norm_forward(stream_, &x, &gain, 1e-5f, &rstd, &y)); }}});
         measure({"norm backward", m, hidden, 0, 0, bytes(3, hidden)}, 1,
                 {{"nf4j", [&](int) { must(nf4j_norm_backward(stream_, &dy, &x, &gain, &rstd, 0, nullptr, &y)); }}});
-        const nf4j_tensor gate = random(NF4J_BF16, m, inner), up = random(NF4J_BF16, m, inner), h = zeros(NF4J_BF16, m, inner);
+        const nf4j_tensor gate = random(NF4J_BF16, m, inner), up = random(NF4J_BF16, m, inner),
+                          h = zeros(NF4J_BF16, m, inner);
         measure({"swiglu forward", m, inner, 0, 0, bytes(3, inner)}, 1,
                 {{"nf4j", [&](int) { must(nf4j_mlp_swiglu_forward(stream_, &gate, &up, &h)); }}});
         const nf4j_tensor table = zeros(NF4J_F32, m, dim);
@@ -267,12 +297,16 @@ class Suite : public Bench {
                 {{"nf4j", [&](int) { must(nf4j_rope_forward(stream_, &x, &table, &y)); }}});
         attention(m, hidden, dim);
         const int64_t vocabulary = smoke_ ? 96 : 32000;
-        const nf4j_tensor head = random(NF4J_BF16, vocabulary, hidden), labels = zeros(NF4J_I32, 1, m), loss = zeros(NF4J_F32, 1, m);
+        const nf4j_tensor head = random(NF4J_BF16, vocabulary, hidden), labels = zeros(NF4J_I32, 1, m),
+                          loss = zeros(NF4J_F32, 1, m);
         nf4j_linear layer = {};
         layer.struct_size = sizeof layer;
         layer.dense = &head;
-        measure({"loss and dhidden", m, vocabulary, hidden, 4.0 * static_cast<double>(m * vocabulary * hidden), bytes(2, hidden)}, 1,
-                {{"nf4j", [&](int) { must(nf4j_loss_linear_cross_entropy(stream_, &x, &layer, &labels, 1, &loss, &y)); }}});
+        measure(
+            {"loss and dhidden", m, vocabulary, hidden, 4.0 * static_cast<double>(m * vocabulary * hidden),
+             bytes(2, hidden)},
+            1,
+            {{"nf4j", [&](int) { must(nf4j_loss_linear_cross_entropy(stream_, &x, &layer, &labels, 1, &loss, &y)); }}});
         forget();
     }
 
@@ -287,18 +321,20 @@ class Suite : public Bench {
         options.scale = 0.09f;
         options.sequences = 1;
         options.q_offsets = offsets;
-        const nf4j_tensor q = random(NF4J_BF16, m, hidden), k = random(NF4J_BF16, m, kv_heads * dim), v = random(NF4J_BF16, m, kv_heads * dim);
-        const nf4j_tensor out = zeros(NF4J_BF16, m, hidden), lse = zeros(NF4J_F32, m, heads), dout = random(NF4J_BF16, m, hidden);
-        const nf4j_tensor dq = zeros(NF4J_BF16, m, hidden), dk = zeros(NF4J_BF16, m, kv_heads * dim), dv = zeros(NF4J_BF16, m, kv_heads * dim);
+        const nf4j_tensor q = random(NF4J_BF16, m, hidden), k = random(NF4J_BF16, m, kv_heads * dim),
+                          v = random(NF4J_BF16, m, kv_heads * dim);
+        const nf4j_tensor out = zeros(NF4J_BF16, m, hidden), lse = zeros(NF4J_F32, m, heads),
+                          dout = random(NF4J_BF16, m, hidden);
+        const nf4j_tensor dq = zeros(NF4J_BF16, m, hidden), dk = zeros(NF4J_BF16, m, kv_heads * dim),
+                          dv = zeros(NF4J_BF16, m, kv_heads * dim);
         const double flops = 2.0 * static_cast<double>(m * m * hidden);  // causal: half of both products
         const double bytes = 2.0 * static_cast<double>(m * (2 * hidden + 2 * kv_heads * dim));
         measure({"attention forward", m, hidden, dim, flops, bytes}, 1,
                 {{"nf4j", [&](int) { must(nf4j_attention_forward(stream_, &options, &q, &k, &v, &lse, &out)); }}});
-        measure({"attention backward", m, hidden, dim, 2.5 * flops, 2 * bytes}, 1, {{"nf4j", [&](int) {
-                                                                                         must(nf4j_attention_backward(
-                                                                                             stream_, &options, &q, &k, &v, &lse, &out,
-                                                                                             &dout, &dq, &dk, &dv));
-                                                                                     }}});
+        measure({"attention backward", m, hidden, dim, 2.5 * flops, 2 * bytes}, 1,
+                {{"nf4j", [&](int) {
+                      must(nf4j_attention_backward(stream_, &options, &q, &k, &v, &lse, &out, &dout, &dq, &dk, &dv));
+                  }}});
     }
 };
 

@@ -5,7 +5,7 @@
 #include "gpu.h"
 
 class Cublas {
-  public:
+public:
     // `probe` is what nf4j_backend_probe says of the cuda backend; its last line names the library.
     Cublas(const std::string &probe, void *stream) {
         const size_t line = probe.rfind("\ncuBLAS ");
@@ -42,7 +42,7 @@ class Cublas {
                     transpose_w ? depth : columns, x, bf16, depth, &zero, y, bf16, columns, compute_32f, gemm_default));
     }
 
-  private:
+private:
     using Gemm = int (*)(void *, int, int, int, int, int, const void *, const void *, int, int, const void *, int, int,
                          const void *, void *, int, int, int, int);
 

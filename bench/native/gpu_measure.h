@@ -30,10 +30,12 @@ inline double from_bf16(uint16_t value) {
     return static_cast<double>(result);
 }
 
-inline int64_t size_of(int32_t dtype) { return dtype == NF4J_F32 || dtype == NF4J_I32 ? 4 : dtype == NF4J_BF16 ? 2 : 1; }
+inline int64_t size_of(int32_t dtype) {
+    return dtype == NF4J_F32 || dtype == NF4J_I32 ? 4 : dtype == NF4J_BF16 ? 2 : 1;
+}
 
 class Bench {
-  public:
+public:
     Bench(int32_t backend, double seconds, bool smoke) : smoke_(smoke), seconds_(seconds) {
         if (backend == NF4J_BACKEND_CUDA)
             machine_ = std::make_unique<Gpu>();
@@ -73,7 +75,7 @@ class Bench {
 
     Report report;
 
-  protected:
+protected:
     // ---- memory --------------------------------------------------------------------------------------------------------
 
     void *allocate(int64_t bytes) {
@@ -198,8 +200,8 @@ class Bench {
         for (const Recording &r : recordings) r.discard();
         row.floor_us = std::fmax(row.bytes / report.copy_gbs / 1e3,
                                  std::isfinite(report.gemm_tflops) ? row.flops / report.gemm_tflops / 1e6 : 0);
-        std::printf("%-20s %6lld %6lld %6lld", row.operation.c_str(), static_cast<long long>(row.m), static_cast<long long>(row.n),
-                    static_cast<long long>(row.k));
+        std::printf("%-20s %6lld %6lld %6lld", row.operation.c_str(), static_cast<long long>(row.m),
+                    static_cast<long long>(row.n), static_cast<long long>(row.k));
         for (const Samples &c : row.contenders) std::printf("  %s %.2f us", c.name.c_str(), c.median());
         std::printf("%s\n", row.is_void() ? "  VOID: wrong result" : "");
         std::fflush(stdout);

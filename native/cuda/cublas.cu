@@ -106,7 +106,8 @@ bool Cublas::find() {
     }
     if (try_folder("/usr/local/cuda/lib64")) return true;
     const char *environment = std::getenv("VIRTUAL_ENV");
-    const std::string packages = std::string(environment ? environment : "/usr") + "/lib/python3*/site-packages/nvidia/";
+    const std::string packages =
+        std::string(environment ? environment : "/usr") + "/lib/python3*/site-packages/nvidia/";
     return try_pattern(packages + "cu13/lib") || try_pattern(packages + "cublas/lib");
 }
 
@@ -115,10 +116,11 @@ Cublas::Cublas() {
     if (chosen && std::strcmp(chosen, "none") == 0) {
         description = "no cuBLAS: NF4J_CUBLAS is none";
     } else if (!find()) {
-        description = std::string("no cuBLAS: ") +
-                      (chosen ? std::string("NF4J_CUBLAS is ") + chosen + ", and it cannot be loaded"
-                              : std::string("no libcublas.so.13 or .12 in the loader's places, CUDA_HOME, /usr/local/cuda or "
-                                            "the virtual environment; NF4J_CUBLAS can name it"));
+        description =
+            std::string("no cuBLAS: ") +
+            (chosen ? std::string("NF4J_CUBLAS is ") + chosen + ", and it cannot be loaded"
+                    : std::string("no libcublas.so.13 or .12 in the loader's places, CUDA_HOME, /usr/local/cuda or "
+                                  "the virtual environment; NF4J_CUBLAS can name it"));
     }
 }
 
@@ -127,9 +129,7 @@ const Cublas &library() {
     return cublas;
 }
 
-int32_t refuse(const char *what, int error) {
-    return fail(NF4J_INTERNAL, "cuda: cuBLAS: %s: status %d", what, error);
-}
+int32_t refuse(const char *what, int error) { return fail(NF4J_INTERNAL, "cuda: cuBLAS: %s: status %d", what, error); }
 
 bool plain(const Operand &x) {
     return x.is_bf16 && !x.is_nf4 && !x.masked && x.scale == 1 && x.parts == 1 && x.ld <= INT_MAX;
@@ -137,9 +137,7 @@ bool plain(const Operand &x) {
 
 }  // namespace
 
-const char *cublas_description() {
-    return library().description.c_str();
-}
+const char *cublas_description() { return library().description.c_str(); }
 
 int32_t cublas_open(GpuStream *stream) {
     if (!library().loaded) return NF4J_OK;
@@ -153,8 +151,7 @@ int32_t cublas_open(GpuStream *stream) {
     if (status != 0) return refuse("cublasCreate", status);
     // The stream first: it resets the workspace.
     status = library().set_stream(stream->cublas, stream->stream);
-    if (status == 0)
-        status = library().set_workspace(stream->cublas, stream->cublas_workspace, cublas_workspace_bytes);
+    if (status == 0) status = library().set_workspace(stream->cublas, stream->cublas_workspace, cublas_workspace_bytes);
     if (status == 0) status = library().set_math_mode(stream->cublas, disallow_reduced_precision_reduction);
     return status == 0 ? NF4J_OK : refuse("stream or workspace", status);
 }

@@ -19,13 +19,9 @@ namespace {
 
 constexpr int least_compute_capability = 80;
 
-Gpu *gpu_of(const nf4j_device *device) {
-    return static_cast<Gpu *>(device->impl);
-}
+Gpu *gpu_of(const nf4j_device *device) { return static_cast<Gpu *>(device->impl); }
 
-cudaStream_t native(const nf4j_stream *stream) {
-    return static_cast<GpuStream *>(stream->impl)->stream;
-}
+cudaStream_t native(const nf4j_stream *stream) { return static_cast<GpuStream *>(stream->impl)->stream; }
 
 // 13020 is 13.2.
 void version_text(int version, char *text, size_t capacity) {
@@ -40,10 +36,11 @@ void describe_driver(cudaError_t error, char *text, size_t capacity) {
     version_text(driver, has, sizeof has);
     version_text(CUDART_VERSION, needs, sizeof needs);
     if (driver == 0) {
-        std::snprintf(text, capacity, "no NVIDIA driver (libcuda.so.1) was found; a driver for CUDA %s or newer is needed", needs);
+        std::snprintf(text, capacity,
+                      "no NVIDIA driver (libcuda.so.1) was found; a driver for CUDA %s or newer is needed", needs);
     } else if (driver / 1000 < CUDART_VERSION / 1000) {
-        std::snprintf(text, capacity, "the driver is for CUDA %s and this build needs one for %s or newer: %s", has, needs,
-                      cudaGetErrorString(error));
+        std::snprintf(text, capacity, "the driver is for CUDA %s and this build needs one for %s or newer: %s", has,
+                      needs, cudaGetErrorString(error));
     } else {
         std::snprintf(text, capacity, "%s (driver for CUDA %s, build for %s)", cudaGetErrorString(error), has, needs);
     }

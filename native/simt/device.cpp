@@ -69,13 +69,9 @@ int32_t copy(nf4j_stream *, void *to, int64_t to_stride, const void *from, int64
 
 const Traits &traits_of(const nf4j_stream *stream) { return *static_cast<const Traits *>(stream->device->impl); }
 
-bool cublas_takes_size(const nf4j_stream *, int64_t, int64_t, int64_t, int32_t) {
-    return false;
-}
+bool cublas_takes_size(const nf4j_stream *, int64_t, int64_t, int64_t, int32_t) { return false; }
 
-bool cublas_takes(const nf4j_stream *, const Product &, int32_t) {
-    return false;
-}
+bool cublas_takes(const nf4j_stream *, const Product &, int32_t) { return false; }
 
 int32_t cublas_multiply(nf4j_stream *, const char *name, const Product &) {
     return fail(NF4J_INTERNAL, "%s: simt has no cuBLAS", name);

@@ -58,7 +58,8 @@ public final class TrainingFixture {
                 lines.add("{\"input_ids\": " + row(ids, row) + ", \"labels\": " + row(labels, row) + "}");
             }
             Files.write(folder.resolve("data.jsonl"), lines);
-            writeAdapter(folder.resolve("adapter"), FixtureFile.safetensors(fixture + "/initial.safetensors"), run.get("lora").get("r").asInt(),
+            writeAdapter(folder.resolve("adapter"), FixtureFile.safetensors(fixture + "/initial.safetensors"),
+                    run.get("lora").get("r").asInt(),
                     run.get("lora").get("alpha").asDouble(), arena);
             writeModel(folder.resolve("model"), name.equals("qlora"), arena);
         }
@@ -85,8 +86,8 @@ public final class TrainingFixture {
                 String suffix = "." + PARTS.get(part) + ".weight";
                 if (name.endsWith(suffix)) {
                     Tensor tensor = initial.tensor(name, arena);
-                    found.computeIfAbsent(name.substring(0, name.length() - suffix.length()), _ -> new RawTensor[2])[part] =
-                            new RawTensor(name, DType.F32, new long[] {tensor.rows(), tensor.cols()}, initial.segment(name, arena));
+                    found.computeIfAbsent(name.substring(0, name.length() - suffix.length()), _ -> new RawTensor[2])[part] = new RawTensor(
+                            name, DType.F32, new long[] {tensor.rows(), tensor.cols()}, initial.segment(name, arena));
                 }
             }
         }

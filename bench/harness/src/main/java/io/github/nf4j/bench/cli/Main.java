@@ -14,7 +14,8 @@ import picocli.CommandLine.Spec;
 @Command(name = "nf4j-bench", mixinStandardHelpOptions = true, version = "nf4j-bench 0.1.0",
         description = "Measures nf4j, compares results, and tells regressions from noise.",
         subcommands = {ListCommand.class, FingerprintCommand.class, RunCommand.class, CompareCommand.class, RegressCommand.class,
-                BaselineCommand.class, ReportCommand.class, SelftestCommand.class, TrainCommand.class, RaceCommand.class, CompareMethodsCommand.class})
+                BaselineCommand.class, ReportCommand.class, SelftestCommand.class, TrainCommand.class, RaceCommand.class,
+                CompareMethodsCommand.class})
 public final class Main implements Runnable {
     @Spec
     private CommandSpec spec;

@@ -30,7 +30,7 @@ public final class StepRace {
     /// @param ratio        median of the first over median of the second
     /// @param met          whether a QLoRA step takes no longer
     public record Outcome(String model, int layers, String compute, int tokens, double[] qloraSeconds, double[] loraSeconds, double ratio,
-                          boolean met) {
+            boolean met) {
     }
 
     /// @param tokens of a step; one outcome for each

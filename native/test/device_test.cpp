@@ -1,0 +1,101 @@
+// The host's side of a device, through nf4j.h alone: device_test [reference|cpu|simt|cuda]. Without an argument: all that can be opened
+// here but cuda, whose turn is on a machine with a GPU (make gpu-check).
+#include "support.h"
+
+#include <cstring>
+
+using namespace nf4j::test;
+
+namespace {
+
+struct Opened {
+    explicit Opened(int32_t backend) {
+        nf4j_device_options options = {};
+        options.struct_size = sizeof options;
+        options.backend = backend;
+        status = nf4j_device_open(&options, &device);
+        if (status == NF4J_OK) must(nf4j_stream_create(device, nullptr, &stream), "stream_create");
+    }
+    ~Opened() {
+        must(nf4j_stream_destroy(stream), "stream_destroy");
+        must(nf4j_device_close(device), "device_close");
+    }
+    Opened(const Opened &) = delete;
+    Opened &operator=(const Opened &) = delete;
+
+    int32_t status;
+    nf4j_device *device = nullptr;
+    nf4j_stream *stream = nullptr;
+};
+
+nf4j_tensor bytes_of(void *data, int64_t rows, int64_t cols, int64_t ld) { return {data, rows, cols, ld, NF4J_U8, 0}; }
+
+void test_info(const Opened &on) {
+    nf4j_device_info info = {};
+    info.struct_size = sizeof info;
+    must(nf4j_device_get_info(on.device, &info), "get_info");
+    check(info.total_memory > 0 && info.free_memory > 0 && info.free_memory <= info.total_memory, "memory %lld of %lld",
+          static_cast<long long>(info.free_memory), static_cast<long long>(info.total_memory));
+    check(std::strlen(info.name) > 0, "no name");
+}
+
+// More than there is: the text has the sizes, and the device goes on.
+void test_out_of_memory(const Opened &on) {
+    void *data = &data;
+    const int64_t too_much = int64_t{1} << 50;
+    check(nf4j_memory_alloc(on.device, too_much, &data) == NF4J_OUT_OF_MEMORY, "1 PiB was allocated");
+    check(data == nullptr, "data was set");
+    check(std::strstr(nf4j_last_error(), "1125899906842624") != nullptr, "no size in: %s", nf4j_last_error());
+    nf4j_stream_options options = {};
+    options.struct_size = sizeof options;
+    options.workspace_bytes = too_much;
+    nf4j_stream *stream = nullptr;
+    check(nf4j_stream_create(on.device, &options, &stream) == NF4J_OUT_OF_MEMORY, "a workspace of 1 PiB was allocated");
+    must(nf4j_memory_alloc(on.device, 64, &data), "memory_alloc afterwards");
+    must(nf4j_memory_free(on.device, data), "memory_free");
+}
+
+// From the host, between two places of the device, and back: with rows that have gaps.
+void test_copies(const Opened &on) {
+    constexpr int64_t rows = 37, cols = 53, ld = 64;
+    std::vector<uint8_t> from(rows * ld), back(rows * ld, 0xee);
+    for (size_t i = 0; i < from.size(); i++) from[i] = static_cast<uint8_t>(i * 7 + i / 251);
+    void *a, *b;
+    must(nf4j_memory_alloc(on.device, rows * ld, &a), "memory_alloc");
+    must(nf4j_memory_alloc(on.device, rows * ld, &b), "memory_alloc");
+    const nf4j_tensor host = bytes_of(from.data(), rows, cols, ld), first = bytes_of(a, rows, cols, cols);
+    const nf4j_tensor second = bytes_of(b, rows, cols, ld), result = bytes_of(back.data(), rows, cols, ld);
+    must(nf4j_memory_copy(on.stream, &host, &first), "copy to the device");
+    must(nf4j_memory_copy(on.stream, &first, &second), "copy on the device");
+    must(nf4j_memory_copy(on.stream, &second, &result), "copy to the host");
+    must(nf4j_stream_synchronize(on.stream), "synchronize");
+    for (size_t i = 0; i < back.size(); i++) {
+        const uint8_t wanted = i % ld < cols ? from[i] : 0xee;
+        if (!check(back[i] == wanted, "byte %zu is %d, expected %d", i, back[i], wanted)) break;
+    }
+    must(nf4j_memory_free(on.device, a), "memory_free");
+    must(nf4j_memory_free(on.device, b), "memory_free");
+}
+
+void run(int32_t backend) {
+    const Opened on(backend);
+    must(on.status, "device_open");
+    test_info(on);
+    test_out_of_memory(on);
+    test_copies(on);
+}
+
+}  // namespace
+
+int main(int count, char **arguments) {
+    const char *names[] = {"reference", "cpu", "cuda", "simt"};  // nf4j_backend - 1
+    for (int32_t backend = NF4J_BACKEND_REFERENCE; backend <= NF4J_BACKEND_SIMT; backend++) {
+        const bool chosen = count > 1 && !std::strcmp(arguments[1], names[backend - 1]);
+        if (count > 1 ? !chosen : backend == NF4J_BACKEND_CUDA) continue;
+        char text[1024];
+        must(nf4j_backend_probe(backend, text, sizeof text), "backend_probe");
+        if (!chosen && backend == NF4J_BACKEND_SIMT && std::strstr(text, "cannot be loaded")) continue;
+        run(backend);
+    }
+    return finish("device_test");
+}
