@@ -70,29 +70,37 @@ public final class Catalog {
         return cases;
     }
 
-    /// Products that are compute-bound, the one-token product, and adapted layers beside what they should cost no more than.
+    /// Products that are compute-bound, the one-token product, and adapted layers beside what they should cost no more than: few enough
+    /// to be measured well in minutes. Whole training steps are added by the command.
     private static List<BenchCase> limits() {
         List<BenchCase> cases = new ArrayList<>();
-        for (Model model : List.of(Models.TINYLLAMA_1_1B, Models.LLAMA3_8B)) {
-            for (String layer : List.of("q", "gate", "down")) {
-                int n = model.linears().get(layer)[0];
-                int k = model.linears().get(layer)[1];
-                String shape = model.name() + "." + layer;
-                cases.add(LinearCases.matmul(shape, 1, n, k, DType.F32));
-                for (int m : new int[] {256, 1024}) {
-                    for (DType dtype : TYPES) {
-                        BenchCase forward = LinearCases.matmul(shape, m, n, k, dtype);
-                        cases.add(forward);
-                        cases.add(LinearCases.matmulBackward(shape, m, n, k, dtype));
-                        cases.add(LinearCases.loraForward(shape, m, n, k, dtype, true)
-                                .beside(forward, LinearCases.loraForward(shape, m, n, k, dtype, false)));
-                        cases.add(LinearCases.loraBackward(shape, m, n, k, dtype, true)
-                                .beside(LinearCases.loraBackward(shape, m, n, k, dtype, false)));
-                    }
-                }
-            }
+        for (String layer : List.of("q", "gate", "down")) {
+            addLimits(cases, Models.TINYLLAMA_1_1B, layer, 256);
+        }
+        addLimits(cases, Models.LLAMA3_8B, "q", 256);
+        for (DType dtype : TYPES) {
+            addProducts(cases, Models.LLAMA3_8B, "q", 1024, dtype);
         }
         return cases;
+    }
+
+    private static void addLimits(List<BenchCase> cases, Model model, String layer, int m) {
+        int n = model.linears().get(layer)[0];
+        int k = model.linears().get(layer)[1];
+        String shape = model.name() + "." + layer;
+        cases.add(LinearCases.matmul(shape, 1, n, k, DType.F32));
+        for (DType dtype : TYPES) {
+            addProducts(cases, model, layer, m, dtype);
+            cases.add(LinearCases.loraForward(shape, m, n, k, dtype, true)
+                    .beside(LinearCases.matmul(shape, m, n, k, dtype), LinearCases.loraForward(shape, m, n, k, dtype, false)));
+            cases.add(LinearCases.loraBackward(shape, m, n, k, dtype, true).beside(LinearCases.loraBackward(shape, m, n, k, dtype, false)));
+        }
+    }
+
+    private static void addProducts(List<BenchCase> cases, Model model, String layer, int m, DType dtype) {
+        int[] size = model.linears().get(layer);
+        cases.add(LinearCases.matmul(model.name() + "." + layer, m, size[0], size[1], dtype));
+        cases.add(LinearCases.matmulBackward(model.name() + "." + layer, m, size[0], size[1], dtype));
     }
 
     private static void addLinears(List<BenchCase> cases, Model model, String layer, int m, DType dtype) {

@@ -45,6 +45,11 @@ final class CaseOptions {
             description = "Threads of a host backend; 0 takes the cores that this process may use. Default: ${DEFAULT-VALUE}.")
     private int threads;
 
+    /// Whether no part of it was chosen.
+    boolean isWholeSuite() {
+        return op == null && shape == null;
+    }
+
     Device openDevice() {
         if (threads < 0) {
             throw usage("--threads is " + threads + "; expected at least 0");

@@ -15,7 +15,7 @@ import picocli.CommandLine.Spec;
         description = "Measures nf4j, compares results, and tells regressions from noise.",
         subcommands = {ListCommand.class, FingerprintCommand.class, RunCommand.class, CompareCommand.class, RegressCommand.class,
                 BaselineCommand.class, ReportCommand.class, SelftestCommand.class, TrainCommand.class, RaceCommand.class,
-                CompareMethodsCommand.class})
+                CompareMethodsCommand.class, CompareTrainingCommand.class})
 public final class Main implements Runnable {
     @Spec
     private CommandSpec spec;

@@ -1,6 +1,8 @@
 package io.github.nf4j.bench.peers;
 
 import io.github.nf4j.bench.run.Checkout;
+import io.github.nf4j.bench.run.Host;
+import io.github.nf4j.bench.run.Launch;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -13,10 +15,13 @@ import java.util.stream.Stream;
 /// A library that products are measured beside. What is new here also goes to bench/native/peer.cpp, or speaks its language as
 /// bench/peers/peer.py does, and to bench/peers.mk.
 public enum PeerLibrary {
+    /// It chooses kernels by the processor's name, and takes old ones where it does not know that: the instructions are what counts.
     OPENBLAS("openblas", "make bench-peers") {
         @Override
         Optional<Launch> find(Checkout checkout, int threads) {
-            return driver(checkout, "openblas", "lib", "lib(scipy_)?openblas[^/]*\\.so[.\\d]*", threads);
+            Optional<Launch> launch = driver(checkout, "openblas", "lib", "lib(scipy_)?openblas[^/]*\\.so[.\\d]*", threads);
+            boolean told = System.getenv("OPENBLAS_CORETYPE") != null || !Host.hasAvx512();
+            return told ? launch : launch.map(one -> one.with("OPENBLAS_CORETYPE", "SkylakeX"));
         }
     },
     MKL("mkl", "make bench-peers") {
@@ -83,6 +88,9 @@ public enum PeerLibrary {
             return Optional.of(new Launch(List.of(checkout.driver("peer").toString(), "nf4j", "-", Integer.toString(threads)), Map.of()));
         }
     };
+
+    /// What "the best BLAS" is the fastest of.
+    public static final List<PeerLibrary> BLAS = List.of(OPENBLAS, MKL, MKL_TUNED, ONEDNN);
 
     private final String label;
     private final String made;

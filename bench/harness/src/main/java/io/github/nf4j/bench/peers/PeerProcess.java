@@ -3,6 +3,7 @@ package io.github.nf4j.bench.peers;
 import io.github.nf4j.bench.cases.BenchCase.Gemm;
 import io.github.nf4j.bench.run.Checkout;
 import io.github.nf4j.bench.run.Contender;
+import io.github.nf4j.bench.run.Launch;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;

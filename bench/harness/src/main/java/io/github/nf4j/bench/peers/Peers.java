@@ -5,6 +5,7 @@ import io.github.nf4j.bench.cases.BenchCase;
 import io.github.nf4j.bench.result.CaseResult.Peer;
 import io.github.nf4j.bench.run.CaseRunner;
 import io.github.nf4j.bench.run.Checkout;
+import io.github.nf4j.bench.run.Launch;
 import io.github.nf4j.bench.run.Contender;
 import io.github.nf4j.bench.run.PeerGroup;
 import java.io.IOException;

@@ -1,7 +1,7 @@
 package io.github.nf4j.bench.report;
 
 import io.github.nf4j.bench.goals.Goal;
-import io.github.nf4j.bench.result.CaseResult.Status;
+import io.github.nf4j.bench.goals.Goal.Measure;
 import java.util.List;
 import java.util.Locale;
 
@@ -10,28 +10,36 @@ public final class GoalReport {
     private GoalReport() {
     }
 
+    /// Ends with how many are met of those that this machine can show.
     public static String of(List<Goal.Outcome> outcomes) {
-        StringBuilder text = new StringBuilder("| goal | case | floor us | best peer us | ours us | ours / peer | at most | |\n");
+        StringBuilder text = new StringBuilder("| goal | case | floor | best peer | ours | ours / peer | at most | |\n");
         text.append("|---|---|--:|--:|--:|--:|--:|---|\n");
         for (Goal.Outcome outcome : outcomes) {
-            boolean measured = outcome.row().isMeasured();
-            Double floor = measured ? outcome.row().rate().floorUs() : null;
+            boolean time = outcome.goal().measure() == Measure.TIME && outcome.row() != null && outcome.row().isMeasured();
             text.append(String.format(Locale.ROOT, "| %s | %s | %s | %s | %s | %s | %.3f | %s |%n", outcome.goal().name(),
-                    outcome.row().id(),
-                    floor == null ? "" : Charts.number(floor),
-                    outcome.best() == null ? "" : outcome.best().name() + " " + Charts.number(outcome.best().stats().median()),
-                    measured ? Charts.number(outcome.row().stats().median()) : "",
-                    outcome.best() == null ? "" : String.format(Locale.ROOT, "%.3f", outcome.best().ratio()), outcome.goal().ratioAtMost(),
+                    outcome.row() == null ? "" : outcome.row().id(), time ? amount(outcome, outcome.row().rate().floorUs()) : "",
+                    outcome.peer() == null ? "" : outcome.peer() + " " + amount(outcome, outcome.theirs()), amount(outcome, outcome.ours()),
+                    outcome.ratio() == null ? "" : String.format(Locale.ROOT, "%.3f", outcome.ratio()), outcome.goal().ratioAtMost(),
                     verdict(outcome)));
         }
-        long met = outcomes.stream().filter(Goal.Outcome::isMet).count();
-        return text + "\n" + met + " of " + outcomes.size() + " goals met\n";
+        long measurable = outcomes.stream().filter(Goal.Outcome::isMeasurable).count();
+        if (measurable < outcomes.size()) {
+            text.append('\n').append(outcomes.size() - measurable).append(" more goals are not measurable here\n");
+        }
+        return text + "\n" + outcomes.stream().filter(Goal.Outcome::isMet).count() + " of " + measurable + " goals met\n";
+    }
+
+    private static String amount(Goal.Outcome outcome, Double value) {
+        return value == null ? "" : Charts.number(value) + (outcome.goal().measure() == Measure.MEMORY ? " MiB" : " us");
     }
 
     private static String verdict(Goal.Outcome outcome) {
-        if (outcome.note() != null) {
+        if (!outcome.isMeasurable()) {
+            return outcome.note();
+        }
+        if (outcome.ratio() == null) {
             return "not measured: " + outcome.note();
         }
-        return (outcome.isMet() ? "met" : "missed") + (outcome.row().status() == Status.NOISY ? " (noisy)" : "");
+        return (outcome.isMet() ? "met" : "missed") + (outcome.isNoisy() ? " (noisy)" : "");
     }
 }

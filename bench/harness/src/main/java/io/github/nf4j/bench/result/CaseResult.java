@@ -13,10 +13,17 @@ import java.util.stream.Collectors;
 /// @param note   why the status is not [Status#OK], else null
 /// @param stats  of the samples, null if there are none
 /// @param peers  other libraries, measured in turns with this row
+/// @param step   of a row of whole training steps, else null
 public record CaseResult(String id, Key key, String repro, Status status, String note, Work work, Verify verify, Timing timing,
-        Summary stats, Rate rate, List<Peer> peers) {
+        Summary stats, Rate rate, List<Peer> peers, Step step) {
     public CaseResult {
         peers = peers == null ? List.of() : List.copyOf(peers);
+    }
+
+    /// A row of single calls.
+    public CaseResult(String id, Key key, String repro, Status status, String note, Work work, Verify verify, Timing timing, Summary stats,
+                      Rate rate, List<Peer> peers) {
+        this(id, key, repro, status, note, work, verify, timing, stats, rate, peers, null);
     }
 
     public enum Status {
@@ -82,6 +89,18 @@ public record CaseResult(String id, Key key, String repro, Status status, String
 
     /// @param note  why there are no samples: not installed, no such product, wrong result; else null
     /// @param ratio median over rounds of our time / its time; above 1 the peer is faster
-    public record Peer(String name, String version, String note, double[] samplesUs, Summary stats, Double ratio) {
+    /// @param step  of whole training steps, else null
+    public record Peer(String name, String version, String note, double[] samplesUs, Summary stats, Double ratio, Step step) {
+        /// Of single calls.
+        public Peer(String name, String version, String note, double[] samplesUs, Summary stats, Double ratio) {
+            this(name, version, note, samplesUs, stats, ratio, null);
+        }
+    }
+
+    /// What training steps are made of: a figure for each step in the order of the samples.
+    ///
+    /// @param tokensPerS of the median step
+    /// @param peakMb     largest resident memory of a process, loading included
+    public record Step(double tokensPerS, double[] forwardUs, double[] backwardUs, double[] optimizerUs, double[] losses, long peakMb) {
     }
 }

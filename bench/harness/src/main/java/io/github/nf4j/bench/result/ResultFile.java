@@ -26,6 +26,10 @@ public record ResultFile(String schema, Run run, Code code, Machine machine, Flo
     /// @param finished false in a file that an interrupted run has left
     public record Run(String id, String startedUtc, double durationS, boolean finished, List<String> argv, long seed, String suite,
             String order) {
+        /// The same run, some time later.
+        public Run after(double seconds, boolean nowFinished) {
+            return new Run(id, startedUtc, seconds, nowFinished, argv, seed, suite, order);
+        }
     }
 
     /// @param gitSha  null outside a git checkout

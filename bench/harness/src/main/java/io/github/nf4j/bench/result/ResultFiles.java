@@ -56,6 +56,18 @@ public final class ResultFiles {
         }
     }
 
+    /// A run to go on with.
+    ///
+    /// @throws IllegalArgumentException if it was measured on another machine or with another library
+    public static ResultFile resumed(Path file, Machine machine, ResultFile.Code code) {
+        ResultFile start = read(file);
+        if (!start.machine().fingerprint().equals(machine.fingerprint()) || !start.code().library().equals(code.library())) {
+            throw new IllegalArgumentException("--resume: " + file + " was measured on " + start.machine().fingerprint() + " with library "
+                    + start.code().library() + "; this is " + machine.fingerprint() + " with " + code.library());
+        }
+        return start;
+    }
+
     public static void write(Path file, ResultFile result) throws IOException {
         AtomicFile.write(file, toJson(result));
     }

@@ -56,6 +56,10 @@ public final class Host {
         }
     }
 
+    public static boolean hasAvx512() {
+        return orEmpty(Checkout.readOrNull(Path.of("/proc/cpuinfo"))).contains(" avx512f");
+    }
+
     /// In MiB; a guess where the kernel does not tell.
     private static long lastLevelCacheMb() {
         for (int index = 4; index >= 1; index--) {

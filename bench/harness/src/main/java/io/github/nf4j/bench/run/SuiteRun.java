@@ -65,9 +65,7 @@ public final class SuiteRun {
     private void save(List<CaseResult> rows, boolean finished) throws IOException {
         List<CaseResult> all = new ArrayList<>(result.cases());
         all.addAll(rows);
-        Run run = result.run();
-        double seconds = (System.nanoTime() - began) / 1e9;
-        result = result.with(new Run(run.id(), run.startedUtc(), seconds, finished, run.argv(), run.seed(), run.suite(), run.order()), all);
+        result = result.with(result.run().after((System.nanoTime() - began) / 1e9, finished), all);
         ResultFiles.write(out, result);
     }
 

@@ -7,27 +7,30 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.nf4j.bench.cases.BenchCase;
 import io.github.nf4j.bench.cases.Catalog;
+import io.github.nf4j.bench.peers.PeerLibrary;
 import io.github.nf4j.bench.report.GoalReport;
 import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.CaseResult.Peer;
 import io.github.nf4j.bench.result.CaseResult.Status;
 import io.github.nf4j.bench.result.Samples;
 import io.github.nf4j.bench.stats.Summary;
+import io.github.nf4j.bench.train.TrainingContender;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class GoalTest {
-    private static final Goal GOAL = new Goal("as fast as the best", Pattern.compile("^nf4"), null, 4, null, List.of("a", "b"), 1.05);
+    private static final Goal GOAL = goal("^nf4", null, null, 4, null, "a", "b");
 
     @Test
     void theFastestOfTheNamedPeersCounts() {
         Goal.Outcome met = judge(row(Status.OK, peer("a", 0.9), peer("b", 1.04), peer("other", 5.0)));
-        assertEquals("b", met.best().name());
+        assertEquals("b", met.peer());
         assertTrue(met.isMet());
         assertFalse(judge(row(Status.OK, peer("a", 0.9), peer("b", 1.06))).isMet());
     }
@@ -47,20 +50,56 @@ class GoalTest {
     @Test
     void rowsThatAGoalIsNotForHaveNone() {
         assertEquals(List.of(), Goal.judge(List.of(GOAL), List.of(Samples.row("dense.matmul", 1, 2))));
-        Goal larger = new Goal("large", Pattern.compile("^nf4"), null, 5, null, List.of("a"), 1);
-        Goal other = new Goal("bf16", Pattern.compile("^nf4"), "bf16", 1, null, List.of("a"), 1);
+        Goal larger = goal("^nf4", null, null, 5, null, "a");
+        Goal other = goal("^nf4", null, "bf16", 1, null, "a");
         assertEquals(List.of(), Goal.judge(List.of(larger, other), List.of(row(Status.OK))));
     }
 
     @Test
+    void memoryIsComparedWithTheLeast() {
+        Goal goal = goal("^train", null, null, 0, Goal.Measure.MEMORY, "a", "b");
+        CaseResult row = steps(300, steps("a", 400), steps("b", 250), steps("other", 1));
+        Goal.Outcome outcome = Goal.judge(List.of(goal), List.of(row)).getFirst();
+        assertEquals("b", outcome.peer());
+        assertEquals(1.2, outcome.ratio(), 1e-12);
+        assertFalse(outcome.isMet());
+        assertTrue(GoalReport.of(List.of(outcome)).contains("| b 250 MiB | 300 MiB | 1.200 |"), () -> GoalReport.of(List.of(outcome)));
+        assertTrue(Goal.judge(List.of(goal), List.of(steps(200, steps("b", 250)))).getFirst().isMet());
+    }
+
+    @Test
+    void theFloorMayBeThePeer() {
+        Goal.Outcome outcome = Goal.judge(List.of(goal("^nf4", null, null, 4, null, "floor")), List.of(row(Status.OK))).getFirst();
+        assertEquals("floor", outcome.peer());
+        assertEquals(4, outcome.ratio(), 1e-12); // the row reaches a quarter of it
+    }
+
+    @Test
+    void goalsOfAnotherBackendAreNotMeasurableAndDoNotCount() {
+        Goal gpu = goal("^nf4", "cuda", null, 4, null, "a");
+        List<Goal.Outcome> outcomes = Goal.judge(List.of(GOAL, gpu), List.of(row(Status.OK, peer("a", 1.0))));
+        assertEquals(2, outcomes.size());
+        assertFalse(outcomes.getLast().isMeasurable() || outcomes.getLast().isMet());
+        String table = GoalReport.of(outcomes);
+        assertTrue(table.contains("not measurable here: no GPU")
+                && table.endsWith("1 more goals are not measurable here\n\n1 of 1 goals met\n"), table);
+    }
+
+    @Test
     void everyGoalOfTheProjectHasRowsInTheSuiteLimitsAndTheirPeers() throws IOException {
+        List<String> libraries = PeerLibrary.BLAS.stream().map(PeerLibrary::toString).toList();
+        List<String> contenders = TrainingContender.all().stream().map(TrainingContender::name).toList();
         for (Goal goal : Goal.read(Path.of(System.getProperty("nf4j.root"), "bench/goals.json"))) {
+            if (goal.op().matcher("train.qlora").find() || goal.op().matcher("train.lora").find()) {
+                assertTrue(contenders.containsAll(goal.peers()), goal.name());
+                continue;
+            }
             List<BenchCase> cases = Catalog.cases(Catalog.Suite.LIMITS).stream().filter(c -> goal.op().matcher(c.op()).find())
                     .filter(c -> c.dims().get("m") >= goal.mFrom()).toList();
             assertFalse(cases.isEmpty(), goal.name());
-            for (BenchCase benchCase : cases) {
-                assertTrue(benchCase.gemm() != null || benchCase.beside().stream().anyMatch(other -> goal.peers().contains(other.op())),
-                        goal.name());
+            for (BenchCase benchCase : goal.backend().equals("cpu") ? cases : List.<BenchCase>of()) {
+                assertTrue(libraries.containsAll(goal.peers()) && benchCase.gemm() != null
+                        || benchCase.beside().stream().anyMatch(other -> goal.peers().contains(other.op())), goal.name());
             }
         }
     }
@@ -69,6 +108,26 @@ class GoalTest {
     void aFileWithASlipIsRefused(@TempDir Path folder) throws IOException {
         Path file = Files.writeString(folder.resolve("goals.json"), "[{\"name\": \"x\", \"ops\": \"y\"}]");
         assertThrows(IOException.class, () -> Goal.read(file));
+    }
+
+    private static Goal goal(String op, String backend, String dtype, long mFrom, Goal.Measure measure, String... peers) {
+        return new Goal("as good as the best", Pattern.compile(op), backend, dtype, mFrom, null, measure, List.of(peers), 1.05);
+    }
+
+    private static CaseResult steps(long peakMb, Peer... peers) {
+        CaseResult row = Samples.row("train.qlora", 1, 2, 3);
+        CaseResult.Key key = new CaseResult.Key("train.qlora", "model", Map.of("tokens", 4L), "f32", "cpu", "avx2", 2, "step", "cold");
+        return new CaseResult(key.id(), key, row.repro(), row.status(), row.note(), row.work(), row.verify(), row.timing(), row.stats(),
+                row.rate(), List.of(peers), step(peakMb));
+    }
+
+    private static Peer steps(String name, long peakMb) {
+        return new Peer(name, null, null, new double[] {1}, Summary.of(1), 1.0, step(peakMb));
+    }
+
+    private static CaseResult.Step step(long peakMb) {
+        double[] one = {1};
+        return new CaseResult.Step(4, one, one, one, one, peakMb);
     }
 
     private static Goal.Outcome judge(CaseResult row) {

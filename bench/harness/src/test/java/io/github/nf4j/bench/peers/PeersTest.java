@@ -12,6 +12,8 @@ import io.github.nf4j.bench.run.PeerGroup;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -42,21 +44,31 @@ class PeersTest {
         }
     }
 
+    private static Peers installed;
+
+    @BeforeAll
+    static void open() {
+        installed = new Peers(List.of(PeerLibrary.values()), Checkout.current(), 1, 1, 1 << 30);
+    }
+
+    @AfterAll
+    static void close() {
+        installed.close();
+    }
+
     /// Ours is always there; each other one either multiplies rightly or says why it cannot.
     @ParameterizedTest
     @MethodSource("products")
     void ourOwnFromCIsMeasuredAndOthersIfInstalled(BenchCase benchCase) {
-        try (Peers peers = new Peers(List.of(PeerLibrary.values()), Checkout.current(), 1, 1, 1 << 30)) {
-            PeerGroup group = peers.of(benchCase);
-            assertTrue(group.contenders().stream().anyMatch(c -> c.name().equals("nf4j-c")), () -> group.missing().toString());
-            assertEquals(PeerLibrary.values().length, group.contenders().size() + group.missing().size());
-            group.contenders().forEach(contender -> {
-                double[] samples = contender.sample(2);
-                assertTrue(samples.length == 2 && samples[0] > 0 && contender.nanosPerSample() > 0 && contender.pid().isPresent());
-                assertTrue(contender.version().matches(".*\\d+\\.\\d+.*"), contender::version);
-            });
-            assertTrue(group.missing().stream().noneMatch(peer -> peer.note().contains("wrong")), () -> group.missing().toString());
-        }
+        PeerGroup group = installed.of(benchCase);
+        assertTrue(group.contenders().stream().anyMatch(c -> c.name().equals("nf4j-c")), () -> group.missing().toString());
+        assertEquals(PeerLibrary.values().length, group.contenders().size() + group.missing().size());
+        group.contenders().forEach(contender -> {
+            double[] samples = contender.sample(2);
+            assertTrue(samples.length == 2 && samples[0] > 0 && contender.nanosPerSample() > 0 && contender.pid().isPresent());
+            assertTrue(contender.version().matches(".*\\d+\\.\\d+.*"), contender::version);
+        });
+        assertTrue(group.missing().stream().noneMatch(peer -> peer.note().contains("wrong")), () -> group.missing().toString());
     }
 
     static Stream<BenchCase> products() {
