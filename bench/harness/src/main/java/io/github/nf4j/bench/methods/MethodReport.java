@@ -74,24 +74,22 @@ public final class MethodReport {
 
     private static String notes(MethodStudy study) {
         Setup setup = study.setup();
-        return String.format(Locale.ROOT,
-                """
-                        %s, %d cores, %s%s; %d threads; revision %s.
-
-                        Adapters of rank %d on all seven projections, AdamW; QLoRA's base is NF4 in blocks of 64, doubly quantized. LoRA and QLoRA, \
-                        and the type of the activations, with which dense weights are kept.
-
-                        Each figure of memory and speed comes from processes of its own, %d for each cell, whose methods took turns: the peak is the \
-                        largest resident memory of the whole process, Java included; the speed is that at the median step on random tokens, the first \
-                        step left out. Longest sequence and largest batch were not run: they lie on the line through the peaks at %d and %d tokens, \
-                        as memory grows linearly with the tokens of a step.
-
-                        The loss is that on %s after training on %s, in batches of %d, learning rate %s with a cosine.
-                        """,
-                study.machine().cpu(), study.machine().cores(), study.machine().isa(), study.machine().virtual() ? ", virtual" : "",
-                setup.threads(), study.gitSha() == null ? "unknown" : study.gitSha().substring(0, 12), setup.rank(), setup.rounds(),
-                setup.lengths().get(setup.lengths().size() - 2), setup.lengths().getLast(), setup.held(), setup.data(), setup.batchSize(),
-                setup.learningRate());
+        List<Integer> lengths = setup.lengths();
+        String revision = study.gitSha() == null ? "unknown" : study.gitSha().substring(0, 12);
+        return String.join("\n\n",
+                study.machine().cpu() + ", " + study.machine().cores() + " cores, " + study.machine().isa()
+                        + (study.machine().virtual() ? ", virtual" : "") + "; " + setup.threads() + " threads; revision " + revision + ".",
+                "Adapters of rank " + setup.rank()
+                        + " on all seven projections, AdamW; QLoRA's base is NF4 in blocks of 64, doubly quantized. "
+                        + "F32 and BF16 are the types of the activations; dense weights have the same, or are BF16 where they are stored so.",
+                "Each figure of memory and speed comes from processes of its own, " + setup.rounds()
+                        + " for each cell, whose methods took turns: "
+                        + "the peak is the largest resident memory of the whole process, Java included; the speed is that at the median step on "
+                        + "random tokens, the first step left out. Longest sequence and largest batch were not run: they lie on the line through "
+                        + "the peaks at " + lengths.get(lengths.size() - 2) + " and " + lengths.getLast()
+                        + " tokens, as memory grows linearly with the tokens of a step.",
+                "The loss is that on " + setup.held() + " after training on " + setup.data() + ", in batches of " + setup.batchSize()
+                        + ", learning rate " + setup.learningRate() + " with a cosine.\n");
     }
 
     /// Why cells are empty.

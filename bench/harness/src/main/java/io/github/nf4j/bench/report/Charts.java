@@ -24,7 +24,7 @@ import java.util.stream.DoubleStream;
 final class Charts {
     private static final int WIDTH = 960;
     private static final int MARGIN = 60;
-    private static final int LABEL_CHARACTERS = 66;
+    private static final int BINS = 60;
 
     private Charts() {
     }
@@ -39,10 +39,10 @@ final class Charts {
         int height = 420;
         double peak = floors.bf16Gflops() == null ? floors.fmaGflops() : Math.max(floors.fmaGflops(), floors.bf16Gflops());
         double highest = Math.max(peak, rows.stream().mapToDouble(row -> row.rate().gflops()).max().orElseThrow()) * 2;
-        double lowest = rows.stream().mapToDouble(row -> row.rate().gflops()).min().orElseThrow() / 2;
+        double lowest = Math.min(peak / 100, rows.stream().mapToDouble(row -> row.rate().gflops()).min().orElseThrow() / 2);
         double[] intensities = rows.stream().mapToDouble(row -> row.work().flops() / row.work().bytes()).toArray();
         double ridge = peak / floors.readGbs();
-        Scale x = new Scale(Arrays.stream(intensities).min().orElseThrow() / 2,
+        Scale x = new Scale(Math.min(1, Arrays.stream(intensities).min().orElseThrow() / 2),
                 Math.max(4 * ridge, 2 * Arrays.stream(intensities).max().orElseThrow()),
                 MARGIN, WIDTH - 20);
         Scale y = new Scale(lowest, highest, height - 40, 20);
@@ -52,6 +52,8 @@ final class Charts {
             decades(y.low(), y.high()).forEach(decade -> canvas.line(MARGIN, y.at(decade), WIDTH - 20, y.at(decade), PALE, 1)
                     .label(MARGIN - 6, y.at(decade) + 4, Anchor.END, number(decade)));
             canvas.label(WIDTH / 2.0, height - 8, Anchor.MIDDLE, "operations per byte").label(6, 12, Anchor.START, "GFLOP/s");
+            double slope = Math.sqrt(Math.max(x.low(), y.low() / floors.readGbs()) * ridge); // the middle of it
+            canvas.label(x.at(slope) + 10, y.at(slope * floors.readGbs()) + 10, Anchor.START, "read " + number(floors.readGbs()) + " GB/s");
             roof(canvas, x, y, floors.readGbs(), floors.fmaGflops(), "F32 fused multiply-add");
             if (floors.bf16Gflops() != null) {
                 roof(canvas, x, y, floors.readGbs(), floors.bf16Gflops(), "BF16 dot product");
@@ -73,7 +75,7 @@ final class Charts {
         double left = Math.max(x.low(), y.low() / gbs);
         canvas.line(x.at(left), y.at(left * gbs), x.at(ridge), y.at(gflops), BLACK, 1.5)
                 .line(x.at(ridge), y.at(gflops), x.at(x.high()), y.at(gflops), BLACK, 1.5)
-                .label(x.at(x.high()), y.at(gflops) - 4, Anchor.END, name + " " + number(gflops) + " GFLOP/s");
+                .label(x.at(ridge) - 6, y.at(gflops) + 4, Anchor.END, name + " " + number(gflops) + " GFLOP/s");
     }
 
     /// New / base of each row, with its interval. Empty where nothing was compared.
@@ -84,7 +86,7 @@ final class Charts {
             return Optional.empty();
         }
         int height = 40 + 16 * compared.size();
-        double left = 420;
+        double left = 430;
         double least = Math.min(0.8, compared.stream().mapToDouble(row -> row.comparison().ratio().low()).min().orElseThrow());
         double most = Math.max(1.25, compared.stream().mapToDouble(row -> row.comparison().ratio().high()).max().orElseThrow());
         Scale x = new Scale(least, most, left, WIDTH - 60);
@@ -96,7 +98,7 @@ final class Charts {
                 Interval ratio = row.comparison().ratio();
                 double y = 20 + 16 * i;
                 String colour = colour(row);
-                canvas.label(left - 8, y + 4, Anchor.END, abbreviated(row.id()))
+                canvas.label(left - 8, y + 4, Anchor.END, title(row.candidate()))
                         .line(x.at(ratio.low()), y, x.at(ratio.high()), y, colour, 2)
                         .dot(x.at(ratio.centre()), y, 4, colour, row.id() + ": " + row.kind())
                         .label(WIDTH - 4, y + 4, Anchor.END, String.format(Locale.ROOT, "%.3f", ratio.centre()));
@@ -113,25 +115,24 @@ final class Charts {
         };
     }
 
-    /// The samples of both runs: the base's upwards, the new one's downwards. The slowest 2 % of either are left out.
+    /// The samples of both runs: the base's upwards, the new one's downwards. Times are logarithmic, and the slowest 2 % left out.
     static Picture samples(RowComparison row) {
         int height = 190;
-        int bins = 60;
         int middle = 30 + (height - 60) / 2;
         double[] base = sorted(row.base());
         double[] candidate = sorted(row.candidate());
         double low = Math.min(base[0], candidate[0]);
         double high = Math.max(base[(int) (0.98 * (base.length - 1))], candidate[(int) (0.98 * (candidate.length - 1))]) * 1.001;
-        double width = (WIDTH - 2.0 * MARGIN) / bins;
+        Scale x = new Scale(low, high, MARGIN, WIDTH - MARGIN);
         return new Picture("Samples of " + row.id(), WIDTH, height, canvas -> {
-            canvas.label(MARGIN, 14, Anchor.START, row.kind() + "  " + row.id());
+            canvas.label(MARGIN, 14, Anchor.START, row.kind() + "  " + title(row.candidate()));
             canvas.label(MARGIN - 6, middle - 20, Anchor.END, "base").label(MARGIN - 6, middle + 26, Anchor.END, "new");
-            bars(canvas, histogram(base, low, high, bins), width, middle, -1, GREY);
-            bars(canvas, histogram(candidate, low, high, bins), width, middle, 1, colour(row));
+            bars(canvas, histogram(base, x), middle, -1, GREY);
+            bars(canvas, histogram(candidate, x), middle, 1, colour(row));
             canvas.line(MARGIN, middle, WIDTH - MARGIN, middle, BLACK, 1);
             for (int i = 0; i <= 4; i++) {
-                double value = low + (high - low) * i / 4;
-                canvas.label(MARGIN + i * (WIDTH - 2.0 * MARGIN) / 4, height - 6, Anchor.MIDDLE, number(value) + " us");
+                double value = low * Math.pow(high / low, i / 4.0);
+                canvas.label(x.at(value), height - 6, Anchor.MIDDLE, number(value) + " us");
             }
         });
     }
@@ -143,19 +144,21 @@ final class Charts {
     }
 
     /// Shares of the samples.
-    private static double[] histogram(double[] samples, double low, double high, int bins) {
-        double[] shares = new double[bins];
+    private static double[] histogram(double[] samples, Scale x) {
+        double[] shares = new double[BINS];
         for (double sample : samples) {
-            if (sample <= high) {
-                shares[Math.clamp((long) ((sample - low) / (high - low) * bins), 0, bins - 1)] += 1.0 / samples.length;
+            if (sample <= x.high()) {
+                int bin = (int) ((x.at(sample) - x.from()) / (x.to() - x.from()) * BINS);
+                shares[Math.min(bin, BINS - 1)] += 1.0 / samples.length;
             }
         }
         return shares;
     }
 
-    private static void bars(Canvas canvas, double[] shares, double width, int middle, int direction, String colour) {
+    private static void bars(Canvas canvas, double[] shares, int middle, int direction, String colour) {
         double most = Arrays.stream(shares).max().orElseThrow();
         double space = middle - 30.0;
+        double width = (WIDTH - 2.0 * MARGIN) / BINS;
         for (int i = 0; i < shares.length; i++) {
             double length = space * shares[i] / most;
             canvas.box(MARGIN + i * width, direction < 0 ? middle - length : middle, width - 1, length, colour,
@@ -164,13 +167,13 @@ final class Charts {
     }
 
     /// Medians of one row over several runs, each with its quartiles.
-    static Picture history(String id, List<CaseResult> runs) {
+    static Picture history(List<CaseResult> runs) {
         int height = 120;
         int width = WIDTH / 2 - 4;
         double most = runs.stream().mapToDouble(row -> row.stats().q3()).max().orElseThrow() * 1.1;
         double step = (width - 2.0 * MARGIN) / Math.max(1, runs.size() - 1);
-        return new Picture("History of " + id, width, height, canvas -> {
-            canvas.label(4, 12, Anchor.START, abbreviated(id)).label(4, 32, Anchor.START, number(most) + " us")
+        return new Picture("History of " + runs.getLast().id(), width, height, canvas -> {
+            canvas.label(4, 12, Anchor.START, title(runs.getLast())).label(4, 32, Anchor.START, number(most) + " us")
                     .label(4, height - 6, Anchor.START, "0 us");
             for (int i = 0; i < runs.size(); i++) {
                 CaseResult row = runs.get(i);
@@ -188,7 +191,10 @@ final class Charts {
         return value >= 100 ? String.format(Locale.ROOT, "%.0f", value) : String.format(Locale.ROOT, "%.3g", value);
     }
 
-    private static String abbreviated(String id) {
-        return id.length() <= LABEL_CHARACTERS ? id : id.substring(0, LABEL_CHARACTERS - 1) + "…";
+    /// What people need to know of a row to find it in the table.
+    private static String title(CaseResult row) {
+        CaseResult.Key key = row.key();
+        String tokens = key.dims().containsKey("m") ? ", M = " + key.dims().get("m") : "";
+        return key.op() + " " + key.shape() + tokens + ", " + key.dtype() + ", " + key.scope() + " " + key.cache();
     }
 }

@@ -33,7 +33,7 @@ public final class HtmlReport {
             for (CaseResult row : last.cases()) {
                 List<CaseResult> past = runs.stream().flatMap(run -> run.find(row.id()).stream()).filter(CaseResult::isMeasured).toList();
                 if (past.size() > 1) {
-                    histories.append(Charts.history(row.id(), past).svg());
+                    histories.append(Charts.history(past).svg());
                 }
             }
             section(body, "History", "Medians with quartiles, oldest first.", histories.toString());

@@ -7,6 +7,7 @@ import io.github.nf4j.bench.result.ResultFile;
 import io.github.nf4j.bench.stats.Summary;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
@@ -19,10 +20,13 @@ import java.util.TreeSet;
 /// Our time beside each peer's, for every row that has peers, and how near the floor it is.
 public final class PeerChart {
     private static final int WIDTH = 960;
-    private static final int LEFT = 230;
-    private static final int RIGHT = 770;
+    private static final int LEFT = 250;
+    private static final int RIGHT = 760;
     private static final int TOP = 74;
     private static final int LINE = 22;
+    private static final double[] TICKS = {0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20};
+    /// Our own, called from C: no peer.
+    private static final String OURS = "nf4j-c";
 
     private PeerChart() {
     }
@@ -60,8 +64,8 @@ public final class PeerChart {
         int height = TOP + LINE * groups.size() + 44;
         double[] ratios = groups.values().stream().flatMap(List::stream).flatMap(row -> measured(row).stream()).mapToDouble(Peer::ratio)
                 .toArray();
-        double most = Arrays.stream(ratios).map(ratio -> Math.max(ratio, 1 / ratio)).max().orElseThrow() * 1.1;
-        Scale x = new Scale(1 / Math.max(2, most), Math.max(2, most), LEFT, RIGHT);
+        Scale x = new Scale(Math.min(0.5, Arrays.stream(ratios).min().orElseThrow() / 1.1),
+                Math.max(3, Arrays.stream(ratios).max().orElseThrow() * 1.1), LEFT + 8, RIGHT);
         return Optional.of(new Picture("Time of nf4j / time of each peer", WIDTH, height, canvas -> {
             frame(canvas, x, height, legend);
             int line = 0;
@@ -70,7 +74,7 @@ public final class PeerChart {
             }
             canvas.label(8, height - 8, Anchor.START,
                     file.machine().cpu() + ", " + file.machine().cores() + " cores, " + file.machine().isa()
-                            + "; run " + file.run().id());
+                            + "; run " + file.run().id() + noisy(groups.values()));
         }));
     }
 
@@ -84,10 +88,10 @@ public final class PeerChart {
         canvas.label(x.at(1) - 8, 44, Anchor.END, "nf4j is faster").label(x.at(1) + 8, 44, Anchor.START, "the peer is faster");
         canvas.label(RIGHT + 75, 44, Anchor.END, "to the best").label(RIGHT + 75, 57, Anchor.END, "(geom. mean)")
                 .label(WIDTH - 12, 44, Anchor.END, "of the floor").label(WIDTH - 12, 57, Anchor.END, "(median)");
-        for (double tick : new double[] {0.1, 0.2, 0.5, 1, 2, 5, 10}) {
+        for (double tick : TICKS) {
             if (tick >= x.low() && tick <= x.high()) {
                 canvas.line(x.at(tick), 50, x.at(tick), height - 40, tick == 1 ? Palette.BLACK : Palette.PALE, 1)
-                        .label(x.at(tick), height - 26, Anchor.MIDDLE, Charts.number(tick).replaceAll("\\.?0+$", ""));
+                        .label(x.at(tick), height - 26, Anchor.MIDDLE, Double.toString(tick).replaceFirst("\\.0$", ""));
             }
         }
     }
@@ -112,7 +116,13 @@ public final class PeerChart {
         }
     }
 
+    private static String noisy(Collection<List<CaseResult>> groups) {
+        List<CaseResult> rows = groups.stream().flatMap(List::stream).toList();
+        long noisy = rows.stream().filter(row -> row.status() == CaseResult.Status.NOISY).count();
+        return noisy == 0 ? "" : "; " + noisy + " of " + rows.size() + " rows noisy";
+    }
+
     private static List<Peer> measured(CaseResult row) {
-        return row.peers().stream().filter(peer -> peer.ratio() != null).toList();
+        return row.peers().stream().filter(peer -> peer.ratio() != null && !peer.name().equals(OURS)).toList();
     }
 }
