@@ -22,7 +22,9 @@ public final class PeerChart {
     private static final int WIDTH = 960;
     private static final int LEFT = 250;
     private static final int RIGHT = 760;
-    private static final int TOP = 74;
+    /// Of the first line, below a legend of one row.
+    private static final int TOP = 92;
+    private static final int LEGEND_ROW = 16;
     private static final int LINE = 22;
     private static final double[] TICKS = {0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20};
     /// Our own, called from C: no peer.
@@ -61,16 +63,17 @@ public final class PeerChart {
             return Optional.empty();
         }
         List<String> legend = List.copyOf(names);
-        int height = TOP + LINE * groups.size() + 44;
+        int top = TOP + LEGEND_ROW * legendAt(legend, legend.size())[1];
+        int height = top + LINE * groups.size() + 44;
         double[] ratios = groups.values().stream().flatMap(List::stream).flatMap(row -> measured(row).stream()).mapToDouble(Peer::ratio)
                 .toArray();
         Scale x = new Scale(Math.min(0.5, Arrays.stream(ratios).min().orElseThrow() / 1.1),
                 Math.max(3, Arrays.stream(ratios).max().orElseThrow() * 1.1), LEFT + 8, RIGHT);
         return Optional.of(new Picture("Time of nf4j / time of each peer", WIDTH, height, canvas -> {
-            frame(canvas, x, height, legend);
+            frame(canvas, x, top, height, legend);
             int line = 0;
             for (Map.Entry<Group, List<CaseResult>> group : groups.entrySet()) {
-                line(canvas, x, TOP + LINE * line++, group.getKey(), group.getValue(), legend);
+                line(canvas, x, top + LINE * line++, group.getKey(), group.getValue(), legend);
             }
             canvas.label(8, height - 8, Anchor.START,
                     file.machine().cpu() + ", " + file.machine().cores() + " cores, " + file.machine().isa()
@@ -78,22 +81,41 @@ public final class PeerChart {
         }));
     }
 
-    private static void frame(Canvas canvas, Scale x, int height, List<String> legend) {
+    private static void frame(Canvas canvas, Scale x, int top, int height, List<String> legend) {
         canvas.heading(8, 20, "Time of nf4j / time of the peer");
-        double at = 260;
         for (int i = 0; i < legend.size(); i++) {
-            canvas.dot(at, 16, 4, Palette.series(i), legend.get(i)).label(at + 8, 20, Anchor.START, legend.get(i));
-            at += 30 + 6.2 * legend.get(i).length();
+            int[] at = legendAt(legend, i);
+            canvas.dot(at[0], 35 + LEGEND_ROW * at[1], 4, Palette.series(i), legend.get(i))
+                    .label(at[0] + 8, 39 + LEGEND_ROW * at[1], Anchor.START, legend.get(i));
         }
-        canvas.label(x.at(1) - 8, 44, Anchor.END, "nf4j is faster").label(x.at(1) + 8, 44, Anchor.START, "the peer is faster");
-        canvas.label(RIGHT + 75, 44, Anchor.END, "to the best").label(RIGHT + 75, 57, Anchor.END, "(geom. mean)")
-                .label(WIDTH - 12, 44, Anchor.END, "of the floor").label(WIDTH - 12, 57, Anchor.END, "(median)");
+        int first = top - 30;
+        int second = top - 17;
+        canvas.label(x.at(1) - 8, first, Anchor.END, "nf4j is faster").label(x.at(1) + 8, first, Anchor.START, "the peer is faster");
+        canvas.label(RIGHT + 75, first, Anchor.END, "to the best").label(RIGHT + 75, second, Anchor.END, "(geom. mean)")
+                .label(WIDTH - 12, first, Anchor.END, "of the floor").label(WIDTH - 12, second, Anchor.END, "(median)");
         for (double tick : TICKS) {
             if (tick >= x.low() && tick <= x.high()) {
-                canvas.line(x.at(tick), 50, x.at(tick), height - 40, tick == 1 ? Palette.BLACK : Palette.PALE, 1)
+                canvas.line(x.at(tick), top - 24, x.at(tick), height - 40, tick == 1 ? Palette.BLACK : Palette.PALE, 1)
                         .label(x.at(tick), height - 26, Anchor.MIDDLE, Double.toString(tick).replaceFirst("\\.0$", ""));
             }
         }
+    }
+
+    /// Where a name of the legend stands: pixels from the left, and the row.
+    private static int[] legendAt(List<String> legend, int index) {
+        int x = 12;
+        int row = 0;
+        for (int i = 0; i <= index && i < legend.size(); i++) {
+            int width = 30 + (int) (6.2 * legend.get(i).length());
+            if (x + width > WIDTH) {
+                x = 12;
+                row++;
+            }
+            if (i < index) {
+                x += width;
+            }
+        }
+        return new int[] {x, row};
     }
 
     private static void line(Canvas canvas, Scale x, double y, Group group, List<CaseResult> rows, List<String> legend) {
