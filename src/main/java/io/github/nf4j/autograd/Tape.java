@@ -6,7 +6,6 @@ import io.github.nf4j.op.CallTrace;
 import io.github.nf4j.op.MemoryOps;
 import java.util.ArrayDeque;
 import java.util.Deque;
-import java.util.List;
 
 /// The operations of one forward pass whose derivatives will be asked for, and the memory of their values.
 ///
@@ -20,7 +19,7 @@ public final class Tape implements AutoCloseable {
     private String section;
 
     /// @param section what the operation belongs to
-    private record Node(Variable output, BackwardRule rule, List<PooledTensor> saved, String section) {
+    private record Node(Variable output, BackwardRule rule, PooledTensor[] saved, String section) {
     }
 
     /// A kernel that writes a gradient or adds to it.
@@ -85,7 +84,7 @@ public final class Tape implements AutoCloseable {
         for (PooledTensor tensor : saved) {
             tensor.hold();
         }
-        nodes.push(new Node(output, rule, List.of(saved), section));
+        nodes.push(new Node(output, rule, saved, section));
         return output;
     }
 
@@ -100,7 +99,9 @@ public final class Tape implements AutoCloseable {
                 node.rule.apply(dy);
                 dy.release();
             }
-            node.saved.forEach(PooledTensor::release);
+            for (PooledTensor tensor : node.saved) {
+                tensor.release();
+            }
         }
         CallTrace.section(stream(), null);
     }
