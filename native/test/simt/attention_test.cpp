@@ -135,7 +135,7 @@ void check_counters(const std::string &what, const Case &c, int64_t blocks, int 
           static_cast<long long>(counters.mma), static_cast<long long>(mma));
 }
 
-// P and dS are rounded to BF16, 2^-9 of each on average at the most, and so is the result.
+// A few roundings to BF16, on average; a wrong answer differs by about 1. The conformance suite has the bounds.
 void check_close(const std::string &what, const Host &actual, const Host &expected) {
     const double d = distance(actual, expected);
     check(d <= 0x1p-7, "%s: %.1e of the norm away", what.c_str(), d);
