@@ -27,6 +27,7 @@ __device__ inline int block_threads() { return static_cast<int>(blockDim.x); }
 
 #else
 
+#include "simt/capture.h"
 #include "simt/engine.h"
 
 #define __global__

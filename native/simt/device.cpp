@@ -6,6 +6,7 @@
 #include "core/nf4_tables.h"
 #include "cuda/cublas.h"
 #include "cuda/devices.h"
+#include "simt/capture.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -13,6 +14,15 @@
 #include <cstring>
 
 namespace nf4j::cuda {
+
+namespace {
+
+// As the CUDA runtime does.
+int32_t refuse_in_capture(const char *what) {
+    return fail(NF4J_UNSUPPORTED, "simt: %s: not while the stream is captured", what);
+}
+
+}  // namespace
 
 const int32_t backend_id = NF4J_BACKEND_SIMT;
 const char *const backend_name = "simt";
@@ -45,9 +55,12 @@ int32_t stream_create(nf4j_stream *) { return NF4J_OK; }
 
 void stream_destroy(nf4j_stream *) {}
 
-int32_t stream_synchronize(nf4j_stream *) { return NF4J_OK; }
+int32_t stream_synchronize(nf4j_stream *) {
+    return simt::Capture::active() ? refuse_in_capture("synchronization") : NF4J_OK;
+}
 
 int32_t alloc(nf4j_device *, int64_t bytes, void **data) {
+    if (simt::Capture::active()) return refuse_in_capture("allocation");
     const int32_t status = host_alloc(bytes, data);
     if (status == NF4J_OK) std::memset(*data, 0xff, static_cast<size_t>(bytes));
     return status;
@@ -58,8 +71,12 @@ int32_t free(nf4j_device *, void *data) {
     return NF4J_OK;
 }
 
-int32_t copy(nf4j_stream *, void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t width,
+int32_t copy(nf4j_stream *stream, void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t width,
              int64_t rows) {
+    if (simt::Capture *capture = simt::Capture::active()) {
+        capture->add("copy", [=] { return copy(stream, to, to_stride, from, from_stride, width, rows); });
+        return NF4J_OK;
+    }
     for (int64_t i = 0; i < rows && width > 0; i++) {
         std::memcpy(static_cast<char *>(to) + i * to_stride, static_cast<const char *>(from) + i * from_stride,
                     static_cast<size_t>(width));
