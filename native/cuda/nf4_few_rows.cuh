@@ -19,10 +19,10 @@
 // transposed, and movmatrix turns its four matrices of 8x8.
 //
 // Decoding is exact, round(code * scale): a table in shared memory has, for each of the 256 bytes, both codes in F32,
-// 16 times, so that each lane of a half-warp reads its own two banks. Per tile of 1024 weights a warp makes 32 passes
-// through shared memory for that, 8 for the codes on their way, 2 for scales, 4 for every eight tokens. At the 25
-// weights per clock that a multiprocessor of an H100 gets from memory, a tile has 41 clocks: the decode fits up to 8
-// tokens, and beyond some 16 shared memory is the limit.
+// 16 times, so that each lane of a half-warp reads its own two banks. For a tile of 1024 weights a warp makes 32 passes
+// through shared memory for that, 8 for the codes on their way, 2 to 4 for scales and 4 for every eight tokens: 46 at 8
+// tokens, 74 at 64. Memory brings an H100's multiprocessor a tile in 41 clocks (132 of them at 1.755 GHz, 3.0 TB/s). So
+// in this model, which nobody has measured, shared memory is the limit, at 0.9 of memory's bandwidth for 8 tokens.
 //
 // k is split where there are few tiles (tiles.h), by the shape of the weight alone, and each split is one chain over
 // ascending k: a token's bits depend neither on the other tokens nor on their number, 1 to 64.
@@ -35,68 +35,66 @@
 
 namespace nf4j::cuda {
 
-// The 16 tiles of a step, and the scales of their rows, for outputs n0 ... n0 + 255. columns: outputs are W's columns.
-template <bool columns>
-struct WeightWindow {
-    const Nf4View &weight;
-    int64_t n0;
-
-    // Null where the weight has ended.
-    __device__ const uint8_t *tile(int64_t step, int i) const {
-        const int64_t row = columns ? step * 4 + i / 4 : n0 / nf4_tile_rows + i;
-        const int64_t col = columns ? n0 / nf4_tile_cols + i % 4 : step;
-        return row * nf4_tile_rows < weight.rows && col < weight.tile_cols ? weight.tile(row, col) : nullptr;
-    }
-
-    // The scale of row number `row` of the 256 that the tiles of a step have, in columns 32 half ... of its tile.
-    __device__ float scale(int64_t step, int row, int half) const {
-        const int64_t i = columns ? step * 64 + row % 64 : n0 + row;
-        const int64_t j = (columns ? n0 + row / 64 * 64 : step * 64) + 32 * half;
-        return i < weight.rows && j < weight.cols ? weight.scale(i, j) : 0;
-    }
-};
-
 template <class T, bool columns>
 class FewRows {
 public:
-    static constexpr int64_t shared_bytes = SharedArena::bytes_of(256 * 16 * 8) + SharedArena::bytes_of(8 * 256 * 4) +
-                                            SharedArena::bytes_of(T::stages * 16 * nf4_tile_bytes) +
-                                            SharedArena::bytes_of(T::stages * T::m * 64 * 2);
+    static constexpr int panel_rows = 8;  // of scales that are in shared memory at once: 8 steps, or 4 with two halves
+    static constexpr int64_t shared_bytes =
+        SharedArena::bytes_of(256 * 16 * 8) + SharedArena::bytes_of(panel_rows * 256 * 4) +
+        SharedArena::bytes_of(T::stages * 16 * nf4_tile_bytes) + SharedArena::bytes_of(T::stages * T::m * 64 * 2);
 
     __device__ FewRows(const Product &p, SharedArena &arena)
         : p_(p),
           weight_(p.main.right.nf4),
-          window_{weight_, block_id() % ceil_div(p.n, T::n) * T::n},
+          n0_(block_id() % ceil_div(p.n, T::n) * T::n),
           halves_(weight_.block_shift == 5 ? 2 : 1),
           aligned_(p.main.left.ld % 8 == 0 && reinterpret_cast<uintptr_t>(p.main.left.data) % 16 == 0),
           codes_of_byte_(arena.take<float>(256 * 16 * 2)),
-          scales_(arena.take<float>(8 * 256)),
+          scales_(arena.take<float>(panel_rows * 256)),
           weights_(arena.take<uint32_t>(T::stages * step_words)),
-          tokens_(arena.take<bf16>(T::stages * step_tokens)) {}
+          tokens_(arena.take<bf16>(T::stages * step_tokens)) {
+        // Of the tiles of a step a thread copies 16 bytes of two, numbers w and w + 8.
+        const int w = warp_id();
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const int64_t row = columns ? w / 4 + 2 * i : n0_ / nf4_tile_rows + w + 8 * i;
+            const int64_t col = columns ? n0_ / nf4_tile_cols + w % 4 : 0;
+            const int64_t rows = ceil_div(weight_.rows, nf4_tile_rows) - row;
+            weight_from_[i] = weight_.tile(row, col) + 16 * lane_id();
+            // How many steps have this tile: going down the rows of W all or none.
+            weight_steps_[i] = columns ? (col < weight_.tile_cols && rows > 0 ? static_cast<int>(ceil_div(rows, 4)) : 0)
+                               : rows > 0 ? static_cast<int>(weight_.tile_cols)
+                                          : 0;
+        }
+        token_from_ =
+            static_cast<const bf16 *>(p.main.left.data) + thread_id() / 8 * p.main.left.ld + thread_id() % 8 * 8;
+    }
 
     __device__ void run() {
         const int64_t split = block_id() / ceil_div(p_.n, T::n), steps = ceil_div(p_.main.k, bf16_depth);
-        const int64_t first = steps * split / p_.splits, end = steps * (split + 1) / p_.splits;
-        const int panel = 8 / halves_;  // steps whose scales are in shared memory
-        const auto issue = [&](int64_t step) {
+        const auto first = static_cast<int>(steps * split / p_.splits);
+        const auto end = static_cast<int>(steps * (split + 1) / p_.splits);
+        const auto issue = [&](int step) {
             if (step < end) {
                 copy_weights(step);
                 copy_tokens(step);
             }
             commit_copies();  // an empty group keeps the count of groups that wait_copies knows
         };
+#pragma unroll
         for (int ahead = 0; ahead < T::stages - 1; ahead++) issue(first + ahead);
         fill_table();
-        for (int64_t step = first; step < end; step++) {
-            const auto in_panel = static_cast<int>((step - first) % panel);
+        int in_panel = 0;
+        for (int step = first; step < end; step++) {
             if (in_panel == 0) {
                 sync_threads();  // everybody is past the scales before
-                fill_scales(step, end - step < panel ? static_cast<int>(end - step) : panel);
+                fill_scales(step, end);
             }
             wait_copies<T::stages - 2>();
             sync_threads();  // the step has landed, and everybody is past the step before, whose buffer is free
             issue(step + T::stages - 1);
             add(step, in_panel);
+            in_panel = in_panel + halves_ == panel_rows ? 0 : in_panel + halves_;
         }
         store(split);
     }
@@ -110,7 +108,7 @@ private:
     static_assert(T::n == 256 && T::threads == 256 && out_tiles == 2, "a step has 16 tiles, two for each warp");
     static_assert(T::m * adapter_pitch * 4 <= shared_bytes, "the adapter's sums take the place of everything else");
 
-    __device__ static int buffer(int64_t step) { return static_cast<int>(step % T::stages); }
+    __device__ static int buffer(int step) { return step % T::stages; }
 
     // ---- into shared memory
 
@@ -122,31 +120,42 @@ private:
         }
     }
 
-    __device__ void fill_scales(int64_t step, int steps) const {
-        for (int i = 0; i < steps * halves_; i++) {
-            scales_.store(i * 256 + thread_id(), window_.scale(step + i / halves_, thread_id(), i % halves_));
+    // Those of the next steps: a thread has one of the 256 rows that the tiles of a step have, and asks for all at once.
+    __device__ void fill_scales(int step, int end) const {
+        const int row = thread_id();
+        float scales[panel_rows];
+#pragma unroll
+        for (int i = 0; i < panel_rows; i++) {
+            const int64_t k0 = (step + i / halves_) * int64_t{bf16_depth}, half = i % halves_ * 32;
+            const int64_t r = columns ? k0 + row % 64 : n0_ + row, c = (columns ? n0_ + row / 64 * 64 : k0) + half;
+            scales[i] = step + i / halves_ < end && r < weight_.rows && c < weight_.cols ? weight_.scale(r, c) : 0;
         }
+#pragma unroll
+        for (int i = 0; i < panel_rows; i++) scales_.store(i * 256 + row, scales[i]);
     }
 
-    __device__ void copy_weights(int64_t step) const {
+    __device__ void copy_weights(int step) const {
+        const int64_t offset = step * (columns ? 4 * weight_.tile_cols * nf4_tile_bytes : nf4_tile_bytes);
 #pragma unroll
-        for (int i = thread_id(); i < step_words / 4; i += T::threads) {
-            const uint8_t *tile = window_.tile(step, i / 32);
-            copy_async_16_once(weights_.address(buffer(step) * step_words + 4 * i),
-                               tile ? tile + i % 32 * 16 : weight_.codes, tile ? 16 : 0);
+        for (int i = 0; i < 2; i++) {
+            const bool inside = step < weight_steps_[i];
+            copy_async_16_once(weights_.address(buffer(step) * step_words + 4 * (thread_id() + i * T::threads)),
+                               inside ? weight_from_[i] + offset : weight_.codes, inside ? 16 : 0);
         }
     }
 
     // Tokens that are not there, and what lies behind k, become 0.
-    __device__ void copy_tokens(int64_t step) const {
-        const Operand &x = p_.main.left;
-        const auto *data = static_cast<const bf16 *>(x.data);
+    __device__ void copy_tokens(int step) const {
+        const int64_t k = step * int64_t{bf16_depth}, left = p_.main.k - k - thread_id() % 8 * 8;
+        const int there = left >= 8 ? 8 : left > 0 ? static_cast<int>(left) : 0;
 #pragma unroll
-        for (int i = thread_id(); i < T::m * 8; i += T::threads) {
-            const int64_t k = step * bf16_depth + i % 8 * 8, left = i / 8 < p_.m ? p_.main.k - k : 0;
-            const int count = left >= 8 ? 8 : left > 0 ? static_cast<int>(left) : 0;
-            const bf16 *from = count > 0 ? data + i / 8 * x.ld + k : data;
-            const int to = buffer(step) * step_tokens + swizzled<bf16_depth>(i / 8, i % 8 * 8);
+        for (int i = 0; i < ceil_div(T::m * 8, T::threads); i++) {
+            const int token = thread_id() / 8 + i * (T::threads / 8);
+            if (token >= T::m) break;
+            const int count = token < p_.m ? there : 0;
+            const auto *data = static_cast<const bf16 *>(p_.main.left.data);
+            const bf16 *from = count > 0 ? token_from_ + i * (T::threads / 8) * p_.main.left.ld + k : data;
+            const int to = buffer(step) * step_tokens + swizzled<bf16_depth>(token, thread_id() % 8 * 8);
             if (aligned_) {
                 copy_async_16(tokens_.address(to), from, 2 * count);
             } else {
@@ -161,7 +170,7 @@ private:
     // ---- out of it
 
     // sums += the products of one step.
-    __device__ void add(int64_t step, int in_panel) {
+    __device__ void add(int step, int in_panel) {
         Codes codes[out_tiles];
         float scales[out_tiles][2];
 #pragma unroll
@@ -176,10 +185,11 @@ private:
             for (int k16 = 2 * k32; k16 < 2 * k32 + 2; k16++) {
 #pragma unroll
                 for (int i = 0; i < out_tiles; i++) {
-                    load_codes(codes[i], step, i, k16);
-                    load_scales(scales[i], in_panel, i, k16);
+                    const int own = columns ? 0 : i;
+                    load_codes(codes[own], step, i, k16);
+                    load_scales(scales[own], in_panel, i, k16);
                     uint32_t a[4];
-                    fragment(a, codes[i], scales[i], i, k16);
+                    fragment(a, codes[own], scales[own], i, k16);
 #pragma unroll
                     for (int j = 0; j < token_tiles; j++) {
                         const uint32_t half[2] = {b[j][k16 % 2 * 2], b[j][k16 % 2 * 2 + 1]};
@@ -194,18 +204,18 @@ private:
 
     // This lane's bytes of the tile that has outputs 16 i ... of this warp and 16 k16 ... of the step. Down the rows of
     // W a tile serves all four k16, across both i.
-    __device__ void load_codes(Codes &codes, int64_t step, int i, int k16) const {
-        if (!columns && k16 > 0) return;
+    __device__ void load_codes(Codes &codes, int step, int i, int k16) const {
+        if (columns ? i > 0 : k16 > 0) return;
         const int tile = columns ? 4 * k16 + warp_id() / 2 : 2 * warp_id() + i;
         codes = weights_.template load<4>(buffer(step) * step_words + tile * (nf4_tile_bytes / 4) + 4 * lane_id());
     }
 
     // The scales of its rows g and g + 8.
     __device__ void load_scales(float (&scales)[2], int in_panel, int i, int k16) const {
-        if (!columns && k16 > 0 && !(k16 == 2 && halves_ == 2)) return;
+        if (columns ? i > 0 : k16 > 0 && !(k16 == 2 && halves_ == 2)) return;
         const int row = columns ? warp_id() / 2 * 64 + 16 * k16 : 32 * warp_id() + 16 * i;
         const int half = columns ? warp_id() % 2 : k16 / 2;
-        const int at = (in_panel * halves_ + (halves_ == 2 ? half : 0)) * 256 + row + lane_id() / 4;
+        const int at = (in_panel + (halves_ == 2 ? half : 0)) * 256 + row + lane_id() / 4;
         scales[0] = scales_.load(at);
         scales[1] = scales_.load(at + 8);
     }
@@ -247,9 +257,9 @@ private:
                 for (int e = 0; e < 4; e++) {
                     const int token = 8 * j + lane_id() % 4 * 2 + e % 2;
                     const int out = 32 * warp_id() + 16 * i + lane_id() / 4 + e / 2 * 8;
-                    if (token >= p_.m || window_.n0 + out >= p_.n) continue;
+                    if (token >= p_.m || n0_ + out >= p_.n) continue;
                     const float sum = sums_[i][j][e] + (adapted ? adapter.load(token * adapter_pitch + out) : 0);
-                    store_sum(p_, split, token, window_.n0 + out, sum);
+                    store_sum(p_, split, token, n0_ + out, sum);
                 }
             }
         }
@@ -259,7 +269,7 @@ private:
     __device__ void add_adapter(Shared<float> sums) const {
         constexpr int ranks = 16;
         const Operand &left = p_.adapter.left, &right = p_.adapter.right;
-        const int64_t out = window_.n0 + thread_id();
+        const int64_t out = n0_ + thread_id();
         if (out >= p_.n) return;
         for (int64_t k0 = 0; k0 < p_.adapter.k; k0 += ranks) {
             float b[ranks];
@@ -285,13 +295,16 @@ private:
 
     const Product &p_;
     const Nf4View &weight_;
-    WeightWindow<columns> window_;
+    int64_t n0_;    // the block's first output
     int halves_;    // of a tile's row that have a scale of their own
     bool aligned_;  // 16-byte copies can fetch the tokens
     Shared<float> codes_of_byte_;
-    Shared<float> scales_;  // [steps of a panel][halves_][256]
+    Shared<float> scales_;  // [panel_rows: steps, halves_][256]
     Shared<uint32_t> weights_;
     Shared<bf16> tokens_;
+    const uint8_t *weight_from_[2];
+    int weight_steps_[2];
+    const bf16 *token_from_;
     float sums_[out_tiles][token_tiles][4] = {};
 };
 

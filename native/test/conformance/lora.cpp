@@ -234,6 +234,7 @@ void add_lora(Suite &suite) {
         {6, 530, 64, 40, NF4J_BF16, NF4J_F32, {NF4J_F32, 128, false, NF4J_BF16}, 12, 0.5f},
         {8, 48, 64, 8, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_F32, true}, 16, 0.5f, false, true},
         // many tokens, whose sums are split
+        {65, 9, 512, 4, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true}, 12, 0.25f, false, true},
         {260, 16, 70, 4, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true}, 12, 0, false, true},
         // alpha and rank that make the scale a power of two, dropout that doubles
         {33, 48, 100, 8, NF4J_F32, NF4J_F32, {NF4J_F32, 32, true, NF4J_F32, true}, 16, 0.5f},

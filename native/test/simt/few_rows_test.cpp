@@ -1,0 +1,111 @@
+// What the main loop of the few rows' product costs, from counts: no bank conflict, no sector beyond the bytes that must
+// move, and for each step of k the accesses to shared memory that cuda/nf4_few_rows.cuh budgets.
+#include "cuda/nf4_few_rows.cuh"
+#include "cuda/launch.h"
+
+#include "simt_support.h"
+
+#include <vector>
+
+using namespace nf4j;
+using namespace nf4j::cuda;
+using nf4j::test::check;
+
+namespace {
+
+constexpr int64_t outputs = 512;  // two blocks
+
+// The first element that begins a sector. The vector has 32 bytes more than are needed.
+template <typename T>
+T *sector(std::vector<T> &all) {
+    const uintptr_t address = reinterpret_cast<uintptr_t>(all.data());
+    return all.data() + (32 - address % 32) % 32 / sizeof(T);
+}
+
+// A weight of any numbers: what a step costs does not depend on them.
+struct AnyWeight {
+    std::vector<uint8_t> codes;
+    std::vector<float> quant_map, absmax;
+    Nf4View view;
+
+    AnyWeight(int64_t rows, int64_t cols, int block_shift)
+        : codes(static_cast<size_t>(rows * cols / 2 + 32)),
+          quant_map(16, 1),
+          absmax(static_cast<size_t>((rows * cols) >> block_shift), 1),
+          view{sector(codes), quant_map.data(), absmax.data(), nullptr,         nullptr, nullptr, nullptr, rows,
+               cols,          cols / 64,        block_shift,   block_shift >= 6} {
+        for (uint8_t &byte : codes) byte = static_cast<uint8_t>(test::integer(0, 255));
+    }
+};
+
+template <class T, bool columns>
+simt::Counters count(int64_t steps, int block_shift) {
+    const int64_t k = steps * bf16_depth;
+    const AnyWeight weight(columns ? k : outputs, columns ? outputs : k, block_shift);
+    std::vector<bf16> x(static_cast<size_t>(T::m * k + 16), to_bf16(1));
+    alignas(32) static float c[64 * outputs];
+    Product p;
+    p.main.left.data = sector(x);
+    p.main.left.is_bf16 = true;
+    p.main.left.ld = k;
+    p.main.left.outer = T::m;
+    p.main.right.is_nf4 = true;
+    p.main.right.nf4 = weight.view;
+    p.main.right.k_contiguous = !columns;
+    p.main.right.outer = outputs;
+    p.main.k = k;
+    p.c = c;
+    p.ldc = outputs;
+    p.m = T::m;
+    p.n = outputs;
+    const int32_t status = launch(nullptr, "few_rows", outputs / T::n, T::threads, FewRows<T, columns>::shared_bytes,
+                                  nf4_few_rows_kernel<T, columns>, p);
+    check(status == NF4J_OK, "%s", test::last_report.c_str());
+    check(c[0] == static_cast<float>(k), "the sum of %d ones is %g", static_cast<int>(k), static_cast<double>(c[0]));
+    return simt::Engine::of_this_thread().counters();
+}
+
+template <class T, bool columns>
+void test_costs(int block_shift) {
+    constexpr int warps = 8, tiles = 2;  // a warp's, in a step
+    constexpr int64_t blocks = outputs / T::n, few = 8, many = 16;
+    const simt::Counters a = count<T, columns>(few, block_shift), b = count<T, columns>(many, block_shift);
+    char what[80];
+    std::snprintf(what, sizeof what, "%d tokens, %s, blocks of %d", T::m, columns ? "columns" : "rows",
+                  1 << block_shift);
+    check(b.bank_conflicts == 0, "%s: %d bank conflicts", what, static_cast<int>(b.bank_conflicts));
+    // All that a block reads more than once, tables and scales, does not go through counted accesses.
+    check(b.sectors == b.needed_sectors, "%s: %d sectors where %d would do", what, static_cast<int>(b.sectors),
+          static_cast<int>(b.needed_sectors));
+    check(b.mma == many * blocks * warps * tiles * 4 * (T::m / 8), "%s: %d mma", what, static_cast<int>(b.mma));
+
+    const int halves = block_shift == 5 ? 2 : 1;
+    const int lookups = 16 * tiles, codes = tiles + (columns ? 4 : tiles);  // copied, and read
+    const int scales = (columns ? 8 : 4 * halves) + halves, tokens = 2 * (T::m / 8);
+    const int64_t of_a_step = warps * (lookups + codes + scales + tokens) + T::m / 4;
+    check(b.shared_accesses - a.shared_accesses == (many - few) * blocks * of_a_step,
+          "%s: %d accesses to shared memory in a step, expected %d", what,
+          static_cast<int>((b.shared_accesses - a.shared_accesses) / (many - few) / blocks),
+          static_cast<int>(of_a_step));
+}
+
+template <class T>
+void test_tile() {
+    for (int block_shift : {5, 6}) {
+        test_costs<T, false>(block_shift);
+        test_costs<T, true>(block_shift);
+    }
+}
+
+}  // namespace
+
+int main() {
+    test::connect();
+    test::set_schedule("0");
+    setenv("NF4J_SIMT_COUNT", "2", 1);
+    test_tile<FewRows8>();
+    test_tile<FewRows16>();
+    test_tile<FewRows32>();
+    test_tile<FewRows64>();
+    return test::finish("simt few_rows_test");
+}
