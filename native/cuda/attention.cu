@@ -74,9 +74,14 @@ int32_t for_each_bf16_launch(nf4j_stream *stream, const nf4j_attention_options *
     return takes_big_tiles<Big>(rows, o->kv_heads, traits_of(stream)) ? launches(Big{}) : launches(Small{});
 }
 
+// Whether every head of every row begins at a multiple of 16 bytes.
+bool is_aligned(const nf4j_tensor *x, int head_dim) {
+    const int64_t size = x->dtype == NF4J_F32 ? 4 : 2;
+    return reinterpret_cast<uintptr_t>(x->data) % 16 == 0 && x->ld * size % 16 == 0 && head_dim * size % 16 == 0;
+}
+
 HeadMatrix heads_of(const nf4j_tensor *x, int head_dim) {
-    const bool aligned = reinterpret_cast<uintptr_t>(x->data) % 16 == 0 && x->ld % 8 == 0 && head_dim % 8 == 0;
-    return {static_cast<bf16 *>(x->data), x->ld, head_dim, aligned};
+    return {static_cast<bf16 *>(x->data), x->ld, head_dim, is_aligned(x, head_dim)};
 }
 
 }  // namespace
@@ -124,9 +129,9 @@ int32_t attention_backward(nf4j_stream *stream, const nf4j_attention_options *op
     if (!delta) return NF4J_OUT_OF_MEMORY;
     status = with_type(q->dtype, [&](auto type) {
         using T = decltype(type);
-        return launch(stream, "attention_delta", ceil_div(deltas, delta_threads / warp_size), delta_threads, 0,
+        return launch(stream, "attention_delta", ceil_div(deltas, delta_threads / delta_lanes), delta_threads, 0,
                       attention_delta_kernel<T>, matrix_of<T>(dout), matrix_of<T>(out), q->rows, options->heads, d,
-                      delta);
+                      is_aligned(dout, d) && is_aligned(out, d), delta);
     });
     if (status != NF4J_OK) return status;
     if (takes_tensor_cores(d, q->dtype)) {
