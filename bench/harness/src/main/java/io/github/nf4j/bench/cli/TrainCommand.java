@@ -24,7 +24,7 @@ import picocli.CommandLine.Spec;
 /// `nf4j-bench train`.
 @Command(name = "train", mixinStandardHelpOptions = true,
         description = "Times whole training steps (LoRA or QLoRA, rank 16 on all seven projections) on random weights of a real size, as one "
-                + "line of JSON. bench/peers/train.py runs it beside PEFT and bitsandbytes.")
+                + "line of JSON. compare-training runs it beside PEFT and bitsandbytes.")
 final class TrainCommand implements Callable<Integer> {
     @Spec
     private CommandSpec spec;

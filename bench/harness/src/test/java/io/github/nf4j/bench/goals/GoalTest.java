@@ -19,7 +19,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Map;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -58,13 +57,13 @@ class GoalTest {
     @Test
     void memoryIsComparedWithTheLeast() {
         Goal goal = goal("^train", null, null, 0, Goal.Measure.MEMORY, "a", "b");
-        CaseResult row = steps(300, steps("a", 400), steps("b", 250), steps("other", 1));
+        CaseResult row = Samples.steps(300, Samples.stepPeer("a", 400), Samples.stepPeer("b", 250), Samples.stepPeer("other", 1));
         Goal.Outcome outcome = Goal.judge(List.of(goal), List.of(row)).getFirst();
         assertEquals("b", outcome.peer());
         assertEquals(1.2, outcome.ratio(), 1e-12);
         assertFalse(outcome.isMet());
         assertTrue(GoalReport.of(List.of(outcome)).contains("| b 250 MiB | 300 MiB | 1.200 |"), () -> GoalReport.of(List.of(outcome)));
-        assertTrue(Goal.judge(List.of(goal), List.of(steps(200, steps("b", 250)))).getFirst().isMet());
+        assertTrue(Goal.judge(List.of(goal), List.of(Samples.steps(200, Samples.stepPeer("b", 250)))).getFirst().isMet());
     }
 
     @Test
@@ -112,22 +111,6 @@ class GoalTest {
 
     private static Goal goal(String op, String backend, String dtype, long mFrom, Goal.Measure measure, String... peers) {
         return new Goal("as good as the best", Pattern.compile(op), backend, dtype, mFrom, null, measure, List.of(peers), 1.05);
-    }
-
-    private static CaseResult steps(long peakMb, Peer... peers) {
-        CaseResult row = Samples.row("train.qlora", 1, 2, 3);
-        CaseResult.Key key = new CaseResult.Key("train.qlora", "model", Map.of("tokens", 4L), "f32", "cpu", "avx2", 2, "step", "cold");
-        return new CaseResult(key.id(), key, row.repro(), row.status(), row.note(), row.work(), row.verify(), row.timing(), row.stats(),
-                row.rate(), List.of(peers), step(peakMb));
-    }
-
-    private static Peer steps(String name, long peakMb) {
-        return new Peer(name, null, null, new double[] {1}, Summary.of(1), 1.0, step(peakMb));
-    }
-
-    private static CaseResult.Step step(long peakMb) {
-        double[] one = {1};
-        return new CaseResult.Step(4, one, one, one, one, peakMb);
     }
 
     private static Goal.Outcome judge(CaseResult row) {

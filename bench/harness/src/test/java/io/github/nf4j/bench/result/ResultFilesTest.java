@@ -38,6 +38,16 @@ class ResultFilesTest {
     }
 
     @Test
+    void rowsOfTrainingStepsFitTheSchema() throws IOException {
+        Path file = store(Samples.file("box", Samples.steps(300, Samples.stepPeer("other", 400))));
+        CaseResult row = ResultFiles.read(file).cases().getFirst();
+        assertEquals(300, row.step().peakMb());
+        assertEquals(400, row.peers().getFirst().step().peakMb());
+        assertEquals(Set.of(), violations(Files.readString(file)));
+        assertTrue(violations(Files.readString(file).replace("\"losses\"", "\"gains\"")).size() > 0);
+    }
+
+    @Test
     void theSchemaRefusesWhatIsNoResult() throws IOException {
         String json = Files.readString(store(Samples.file("box", Samples.row("a", 1, 2, 3))));
         assertTrue(violations(json.replace("\"OK\"", "\"GOOD\"")).size() > 0);

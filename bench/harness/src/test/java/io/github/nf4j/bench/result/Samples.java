@@ -35,4 +35,21 @@ public final class Samples {
                 measured ? new Timing("nanotime", 2, 1, 3, samplesUs, new double[0], 0, null) : null,
                 measured ? Summary.of(samplesUs) : null, measured ? new Rate(1, 2, 0.5, 0.25, "memory") : null, List.of());
     }
+
+    /// A row of training steps beside others.
+    public static CaseResult steps(long peakMb, CaseResult.Peer... peers) {
+        CaseResult row = row("train.qlora", 1, 2, 3);
+        Key key = new Key("train.qlora", "model", Map.of("tokens", 4L), "f32", "cpu", "avx2", 2, "step", "cold");
+        return new CaseResult(key.id(), key, row.repro(), row.status(), row.note(), row.work(), row.verify(), row.timing(), row.stats(),
+                row.rate(), List.of(peers), step(peakMb));
+    }
+
+    public static CaseResult.Peer stepPeer(String name, long peakMb) {
+        return new CaseResult.Peer(name, null, null, new double[] {1}, Summary.of(1), 1.0, step(peakMb));
+    }
+
+    private static CaseResult.Step step(long peakMb) {
+        double[] one = {1};
+        return new CaseResult.Step(4, one, one, one, one, peakMb);
+    }
 }
