@@ -5,6 +5,9 @@
 #include "cuda/cublas.h"
 #include "cuda/gpu.h"
 #include "cuda/launch.h"
+#include "cuda/tensor_map.h"
+
+#include <cudaTypedefs.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -229,6 +232,27 @@ int32_t copy(nf4j_stream *stream, void *to, int64_t to_stride, const void *from,
 const Tables *tables_of(const nf4j_stream *stream) { return gpu_of(stream->device)->tables; }
 
 const Traits &traits_of(const nf4j_stream *stream) { return gpu_of(stream->device)->traits; }
+
+int32_t make_tensor_map(const void *data, int64_t rows, int64_t cols, int64_t ld, int box_rows, TensorMap *map) {
+    // The driver is not linked; the runtime knows where it is.
+    void *entry = nullptr;
+    cudaDriverEntryPointQueryResult found;
+    const int32_t status = check(
+        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000, cudaEnableDefault, &found),
+        "cuTensorMapEncodeTiled");
+    if (status != NF4J_OK) return status;
+    if (!entry) return fail(NF4J_UNSUPPORTED, "cuda: the driver has no cuTensorMapEncodeTiled, 12.0 or newer is needed");
+    const cuuint64_t sizes[] = {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)};
+    const cuuint64_t strides[] = {static_cast<cuuint64_t>(ld) * 2};
+    const cuuint32_t box[] = {box_cols, static_cast<cuuint32_t>(box_rows)}, steps[] = {1, 1};
+    const CUresult result = reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(entry)(
+        map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, const_cast<void *>(data), sizes, strides, box, steps,
+        CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+        CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    if (result == CUDA_SUCCESS) return NF4J_OK;
+    return fail(NF4J_INTERNAL, "cuda: cuTensorMapEncodeTiled: error %d for [%lld, %lld], ld %lld", static_cast<int>(result),
+                static_cast<long long>(rows), static_cast<long long>(cols), static_cast<long long>(ld));
+}
 
 int32_t launch_on_device(nf4j_stream *stream, const char *name, int64_t blocks, int threads, int64_t shared_bytes,
                          const void *kernel, void **parameters) {

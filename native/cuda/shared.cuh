@@ -21,7 +21,9 @@ public:
     static_assert(sizeof(T) >= 2, "races are found at a granularity of two bytes");
 
 #if defined(__CUDACC__)
-    __device__ explicit Shared(void *memory) : data_(static_cast<T *>(memory)) {}
+    Shared() = default;
+    __device__ explicit Shared(void *memory) : data_(static_cast<T *>(memory)) {
+    }
 
     __device__ T load(int i, Place = Place::here()) const { return data_[i]; }
     __device__ void store(int i, T value, Place = Place::here()) const { data_[i] = value; }
@@ -44,9 +46,11 @@ public:
     }
 
 private:
-    T *data_;
+    T *data_ = nullptr;
 #else
-    explicit Shared(uint32_t offset) : offset_(offset) {}
+    Shared() = default;
+    explicit Shared(uint32_t offset) : offset_(offset) {
+    }
 
     T load(int i, Place place = Place::here()) const { return simt::read_shared<T>(at(i), place); }
     void store(int i, T value, Place place = Place::here()) const { simt::write_shared(at(i), value, place); }
@@ -67,7 +71,7 @@ private:
 private:
     uint32_t at(int i) const { return offset_ + static_cast<uint32_t>(i) * static_cast<uint32_t>(sizeof(T)); }
 
-    uint32_t offset_;
+    uint32_t offset_ = 0;
 #endif
 };
 

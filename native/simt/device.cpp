@@ -27,15 +27,27 @@ int32_t refuse_in_capture(const char *what) {
 const int32_t backend_id = NF4J_BACKEND_SIMT;
 const char *const backend_name = "simt";
 
-// Kernels are chosen as for the device that NF4J_SIMT_DEVICE names; an A100 takes those that run everywhere.
-int32_t open(const nf4j_device_options *, nf4j_device *device) {
+namespace {
+
+// Ordinal 0 is what NF4J_SIMT_DEVICE names; an A100 takes the kernels that run everywhere. Ordinal 1 is an H100 with so
+// few multiprocessors that persistent blocks have several tiles.
+constexpr Traits hopper = {"H100", 90, 2};
+constexpr int devices = 2;
+
+}  // namespace
+
+int32_t open(const nf4j_device_options *options, nf4j_device *device) {
+    if (options->ordinal >= devices)
+        return fail(NF4J_BACKEND_UNAVAILABLE, "simt: there is no device %d, it plays %d", options->ordinal, devices);
     const char *name = std::getenv("NF4J_SIMT_DEVICE");
     const KnownDevice *played = find_known_device(name ? name : "A100");
     if (!played) return fail(NF4J_INVALID_ARGUMENT, "simt: NF4J_SIMT_DEVICE is %s, which cuda/devices.h lacks", name);
-    device->impl = const_cast<Traits *>(&played->traits);
+    const Traits *traits = options->ordinal == 0 ? &played->traits : &hopper;
+    device->impl = const_cast<Traits *>(traits);
     device->info.threads = 1;
     device->info.host_accessible = 1;
-    std::snprintf(device->info.name, sizeof device->info.name, "simt: the CUDA kernels on host fibers");
+    std::snprintf(device->info.name, sizeof device->info.name, "simt: the CUDA kernels on host fibers, as on %s",
+                  traits->name);
     return NF4J_OK;
 }
 

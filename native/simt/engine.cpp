@@ -89,6 +89,7 @@ void Engine::run_block(int64_t block) {
     std::memset(barriers_, 0, sizeof barriers_);
     if (!shadow_.begin_block(grid_.shared_bytes, grid_.threads / warp_size))
         return fail_once("simt: no memory for shared memory");
+    async_.begin_block(grid_.threads / warp_size);
     for (int i = 0; i < grid_.threads; i++) {
         Thread &thread = threads_[static_cast<size_t>(i)];
         thread.stack_pointer = stacks_.prepare(i, entry);
@@ -96,13 +97,19 @@ void Engine::run_block(int64_t block) {
         thread.lane = i % warp_size;
         thread.warp = i / warp_size;
         thread.state = Thread::State::ready;
+        thread.mbarrier = thread.wgmma_fences = 0;
         thread.accesses.clear();
         thread.copies.clear();
         thread.copy_groups.clear();
     }
     while (!failed_ && done_ < grid_.threads) {
-        if (!(seed_ == 0 ? step_in_order() : step_adversarially())) report_deadlock();
+        const bool progress = seed_ == 0 ? step_in_order() : step_adversarially();
+        // Copies land as late as they can, under an adversarial schedule at any time.
+        const bool landed = seed_ == 0 ? !progress && async_.land_oldest()
+                                       : (!progress || random_() % 4 == 0) && async_.land_any(random_);
+        if (!progress && !landed) report_deadlock();
     }
+    if (!failed_) async_.end_block();
     for (int w = 0; w < grid_.threads / warp_size; w++) count_accesses(w);
 }
 
@@ -151,6 +158,7 @@ void Engine::suspend() { nf4j_simt_switch(&current_->stack_pointer, scheduler_);
 void Engine::entry() {
     Engine &engine = instance();
     engine.grid_.body(engine.grid_.context);
+    engine.async_.end_thread();
     engine.current_->state = Thread::State::done;
     engine.done_++;
     engine.suspend();
@@ -186,6 +194,27 @@ void Engine::barrier(int id, int threads, Place place) {
     }
     shadow_.synchronize(mask);
     for (uint32_t left = mask; left; left &= left - 1) count_accesses(__builtin_ctz(left));
+}
+
+// The name that tells them from those who wait for barriers and warps.
+static const char mbarrier_name[] = "an mbarrier";
+
+void Engine::sleep(uint32_t mbarrier, Place place) {
+    current_->waiting_for = mbarrier_name;
+    current_->mbarrier = mbarrier;
+    current_->place = place;
+    current_->state = Thread::State::waiting;
+    suspend();
+}
+
+void Engine::wake(uint32_t mbarrier) {
+    for (int i = 0; i < grid_.threads; i++) {
+        Thread &thread = threads_[static_cast<size_t>(i)];
+        if (thread.state == Thread::State::waiting && thread.waiting_for == mbarrier_name &&
+            thread.mbarrier == mbarrier) {
+            thread.state = Thread::State::ready;
+        }
+    }
 }
 
 void Engine::collective(const char *name, Place place, void *argument, void (*combine)(void *const *)) {
@@ -224,13 +253,17 @@ void Engine::report_deadlock() {
         const Thread &thread = threads_[static_cast<size_t>(i)];
         const bool done = thread.state == Thread::State::done;
         const bool same = before && before->warp == thread.warp && before->state == thread.state &&
-                          (done || before->place.line == thread.place.line);
+                          (done || (before->place.line == thread.place.line && before->mbarrier == thread.mbarrier));
         before = &thread;
         if (same) continue;
         const size_t left = sizeof text - static_cast<size_t>(used);
         used += done ? std::snprintf(text + used, left, " warp %d (lane %d ...) has ended;", thread.warp, thread.lane)
-                     : std::snprintf(text + used, left, " warp %d (lane %d ...) waits at %s of %s:%d;", thread.warp,
+                     : std::snprintf(text + used, left, " warp %d (lane %d ...) waits at %s of %s:%d", thread.warp,
                                      thread.lane, thread.waiting_for, base_name(thread.place.file), thread.place.line);
+        if (done || used >= static_cast<int>(sizeof text)) continue;
+        const size_t rest = sizeof text - static_cast<size_t>(used);
+        used += thread.waiting_for == mbarrier_name ? async_.describe(thread.mbarrier, text + used, rest)
+                                                    : std::snprintf(text + used, rest, ";");
     }
     fail_once(text);
 }
@@ -238,6 +271,13 @@ void Engine::report_deadlock() {
 void Engine::fail_once(const char *text) {
     failed_ = true;
     std::snprintf(report_, sizeof report_, "%s", text);
+}
+
+void Engine::report_block(Place place, const char *text) {
+    char full[sizeof report_];
+    std::snprintf(full, sizeof full, "simt: %s, block %lld, %s:%d: %s", grid_.kernel, static_cast<long long>(block_),
+                  base_name(place.file), place.line, text);
+    fail_once(full);
 }
 
 void Engine::report(Place place, const char *format, ...) {

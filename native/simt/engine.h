@@ -9,6 +9,7 @@
 // (simt/launches.h).
 #pragma once
 
+#include "simt/async.h"
 #include "simt/counters.h"
 #include "simt/fiber.h"
 #include "simt/place.h"
@@ -41,6 +42,8 @@ struct Thread {
     int warp;
     State state;
     const char *waiting_for;  // of a thread that waits
+    uint32_t mbarrier;        // which one, when it waits for "mbarrier"
+    uint32_t wgmma_fences;
     Place place;
     std::vector<CountedAccess> accesses;  // since the last synchronisation, when they are counted
     std::vector<PendingCopy> copies;      // oldest first
@@ -80,18 +83,34 @@ public:
 
     // ---- for the running CUDA thread
 
-    const Grid &grid() const { return grid_; }
-    int64_t block() const { return block_; }
-    Thread &thread() { return *current_; }
-    Shadow &shared() { return shadow_; }
+    const Grid &grid() const {
+        return grid_;
+    }
+    int64_t block() const {
+        return block_;
+    }
+    Thread &thread() {
+        return *current_;
+    }
+    Shadow &shared() {
+        return shadow_;
+    }
+    Async &async() {
+        return async_;
+    }
 
     // Waits until `threads` threads have come to barrier `id`.
     void barrier(int id, int threads, Place place);
     // Waits until all lanes of the warp have come to the same operation; the last one runs combine over what each
     // brought.
     void collective(const char *name, Place place, void *argument, void (*combine)(void *const *arguments));
+    // Until somebody wakes those who wait for the mbarrier.
+    void sleep(uint32_t mbarrier, Place place);
+    void wake(uint32_t mbarrier);
     // Ends the grid.
     [[noreturn]] void report(Place place, const char *format, ...) __attribute__((format(printf, 3, 4)));
+    // The same after the last thread.
+    void report_block(Place place, const char *text);
 
 private:
     struct Barrier {
@@ -135,6 +154,7 @@ private:
     Warp warps_[max_threads / warp_size] = {};
     Barrier barriers_[max_barriers] = {};
     Shadow shadow_;
+    Async async_{*this};
 };
 
 }  // namespace nf4j::simt

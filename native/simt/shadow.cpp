@@ -16,20 +16,22 @@ bool Shadow::begin_block(int64_t bytes, int warps) {
         capacity_ = memory_ ? bytes : 0;
         if (!memory_) return false;
         cells_.assign(static_cast<size_t>((bytes + 1) / 2), Cell{});
-        reads_.assign(cells_.size(), Reads{});
+        reads_.clear();
     }
     bytes_ = bytes;
-    warps_ = warps;
+    warps_ = agents_ = warps;
     if (last_stamp_ > UINT32_MAX / 2) {  // numbers run out: begin again
         std::fill(cells_.begin(), cells_.end(), Cell{});
-        std::fill(reads_.begin(), reads_.end(), Reads{});
+        reads_.clear();
         last_stamp_ = 0;
     }
+    reads_.resize(std::max(reads_.size(), cells_.size() * static_cast<size_t>(warps)));
     first_stamp_ = ++last_stamp_;
     for (int w = 0; w < warps; w++) {
         stamp_[w] = first_stamp_;
-        std::fill_n(seen_[w], warps, first_stamp_ - 1);
-        seen_[w][w] = UINT32_MAX;  // one's own accesses are in order
+        fenced_[w] = first_stamp_ - 1;
+        seen_[w].fill(first_stamp_ - 1);
+        seen_[w][static_cast<size_t>(w)] = UINT32_MAX;  // one's own accesses are in order
     }
     poison(0, bytes);
     return true;
@@ -41,19 +43,33 @@ void Shadow::poison(uint32_t offset, int64_t bytes) {
 }
 
 void Shadow::synchronize(uint32_t mask) {
-    uint32_t joint[max_warps] = {};
-    for (int v = 0; v < warps_; v++) {
-        for (int w = 0; w < warps_; w++) {
-            if (mask >> w & 1) joint[v] = std::max(joint[v], v == w ? stamp_[w] : seen_[w][v]);
-        }
+    Clock joint = {};
+    for (int w = 0; w < warps_; w++) {
+        if (mask >> w & 1) release(w, &joint);
     }
     last_stamp_++;
     for (int w = 0; w < warps_; w++) {
         if (!(mask >> w & 1)) continue;
-        std::copy_n(joint, warps_, seen_[w]);
-        seen_[w][w] = UINT32_MAX;
+        acquire(w, joint);
         stamp_[w] = last_stamp_;
     }
+}
+
+void Shadow::release(int warp, Clock *clock) {
+    for (int v = 0; v < agents_; v++) {
+        const auto i = static_cast<size_t>(v);
+        (*clock)[i] = std::max((*clock)[i], v == warp ? stamp_[warp] : seen_[warp][i]);
+    }
+    stamp_[warp] = ++last_stamp_;
+}
+
+void Shadow::acquire(int warp, const Clock &clock) {
+    for (size_t v = 0; v < static_cast<size_t>(agents_); v++) seen_[warp][v] = std::max(seen_[warp][v], clock[v]);
+}
+
+void Shadow::fence_async(int warp) {
+    fenced_[warp] = stamp_[warp];
+    stamp_[warp] = ++last_stamp_;
 }
 
 const char *Shadow::check_range(const Access &a) {
@@ -63,20 +79,24 @@ const char *Shadow::check_range(const Access &a) {
     return text_;
 }
 
-const char *Shadow::race(const char *what, int warp, int line, const Access &a) {
-    std::snprintf(text_, sizeof text_,
-                  "race: byte %u of shared memory was %s by warp %d (line %d) and no barrier lies between", a.offset,
-                  what, warp, line);
+const char *Shadow::race(const char *what, int agent, int line, const Access &a) {
+    const int used = std::snprintf(text_, sizeof text_, "race: byte %u of shared memory was %s by ", a.offset, what);
+    const size_t left = sizeof text_ - static_cast<size_t>(used);
+    if (agent < warps_) {
+        std::snprintf(text_ + used, left, "warp %d (line %d) and no barrier lies between", agent, line);
+    } else {
+        std::snprintf(text_ + used, left, "the copy of line %d and no wait for its mbarrier lies between", line);
+    }
     return text_;
 }
 
-const char *Shadow::read_first(const Access &a) {
+const char *Shadow::read_first(const Access &a, bool async) {
     if (const char *wrong = check_range(a)) return wrong;
-    const uint32_t *seen = seen_[a.warp];
-    const uint32_t bit = 1u << a.warp, now = stamp_[a.warp];
+    const Clock &seen = seen_[a.warp];
+    const uint32_t now = stamp_[a.warp];
+    uint32_t *reads = reads_of(a.warp);
     for (uint32_t i = a.offset / 2; i < (a.offset + static_cast<uint32_t>(a.bytes) + 1) / 2; i++) {
         Cell &cell = cells_[i];
-        Reads &reads = reads_[i];
         if (cell.write_stamp < first_stamp_) {
             std::snprintf(text_, sizeof text_, "reads byte %u of shared memory, which nobody has written", i * 2);
             return text_;
@@ -87,15 +107,14 @@ const char *Shadow::read_first(const Access &a) {
             return text_;
         }
         if (cell.write_stamp > seen[cell.writer]) return race("written", cell.writer, cell.write_line, a);
-        // Readers whose accesses lie before this one are covered by it: who comes after this one comes after them.
-        if (reads.stamp < first_stamp_) reads.warps = 0;
-        if (reads.warps != bit) {
-            for (uint32_t left = reads.warps; left; left &= left - 1) {
-                const int v = __builtin_ctz(left);
-                if (reads.stamp <= seen[v]) reads.warps &= ~(1u << v);
-            }
+        if (async && cell.writer < warps_ && cell.write_stamp > fenced_[cell.writer]) {
+            std::snprintf(text_, sizeof text_,
+                          "reads byte %u of shared memory, which warp %d wrote (line %d) without a fence_async_proxy "
+                          "behind it",
+                          i * 2, cell.writer, cell.write_line);
+            return text_;
         }
-        reads = {now, reads.warps | bit};
+        reads[i] = now;
         cell.read_line = static_cast<uint16_t>(a.place.line);
     }
     return nullptr;
@@ -103,8 +122,15 @@ const char *Shadow::read_first(const Access &a) {
 
 const char *Shadow::write(const Access &a) {
     if (const char *wrong = check_range(a)) return wrong;
-    const uint32_t *seen = seen_[a.warp];
-    for (uint32_t i = a.offset / 2; i < (a.offset + static_cast<uint32_t>(a.bytes) + 1) / 2; i++) {
+    const Clock &seen = seen_[a.warp];
+    const uint32_t begin = a.offset / 2, end = (a.offset + static_cast<uint32_t>(a.bytes) + 1) / 2;
+    for (int v = 0; v < warps_; v++) {
+        const uint32_t *reads = reads_of(v);
+        for (uint32_t i = begin; i < end; i++) {
+            if (reads[i] > seen[static_cast<size_t>(v)]) return race("read", v, cells_[i].read_line, a);
+        }
+    }
+    for (uint32_t i = begin; i < end; i++) {
         Cell &cell = cells_[i];
         if (cell.write_stamp >= first_stamp_) {
             if (cell.in_flight) {
@@ -114,13 +140,9 @@ const char *Shadow::write(const Access &a) {
                 return text_;
             }
             if (cell.write_stamp > seen[cell.writer]) return race("written", cell.writer, cell.write_line, a);
-            for (uint32_t left = reads_[i].stamp < first_stamp_ ? 0 : reads_[i].warps; left; left &= left - 1) {
-                const int v = __builtin_ctz(left);
-                if (reads_[i].stamp > seen[v]) return race("read", v, cell.read_line, a);
-            }
         }
         cell = {stamp_[a.warp], static_cast<uint16_t>(a.place.line), 0, static_cast<uint8_t>(a.warp), false};
-        reads_[i] = {0, 0};
+        reads_of(a.warp)[i] = 0;
     }
     return nullptr;
 }
@@ -137,6 +159,15 @@ void Shadow::land(const Access &a) {
     for (uint32_t i = a.offset / 2; i < (a.offset + static_cast<uint32_t>(a.bytes)) / 2; i++) {
         cells_[i].in_flight = false;
         cells_[i].write_stamp = stamp_[a.warp];
+    }
+}
+
+void Shadow::land(uint32_t offset, int64_t bytes, int agent, Clock *clock) {
+    (*clock)[static_cast<size_t>(agent)] = ++last_stamp_;
+    for (uint32_t i = offset / 2; i < (offset + static_cast<uint64_t>(bytes)) / 2; i++) {
+        cells_[i].in_flight = false;
+        cells_[i].writer = static_cast<uint8_t>(agent);
+        cells_[i].write_stamp = last_stamp_;
     }
 }
 
