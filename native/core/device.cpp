@@ -72,7 +72,7 @@ int32_t nf4j_device_open(const nf4j_device_options *options, nf4j_device **devic
         if (open_backend(&chosen, device) == NF4J_OK) return NF4J_OK;
         chosen.backend = NF4J_BACKEND_CPU;
     }
-    if (is_host(chosen.backend) && options->ordinal != 0) {
+    if (is_host(chosen.backend) && chosen.backend != NF4J_BACKEND_SIMT && options->ordinal != 0) {
         check.refuse("options.ordinal is %d, expected 0: a host backend has one device", options->ordinal);
         return NF4J_INVALID_ARGUMENT;
     }

@@ -67,11 +67,12 @@ public:
     nf4j_device *device = nullptr;
     std::string name;
 
-    Device(int32_t backend, int32_t isa, int32_t threads, int64_t workspace = 0) {
+    Device(int32_t backend, int32_t isa, int32_t threads, int64_t workspace = 0, int32_t ordinal = 0) {
         nf4j_device_options options = {};
         options.struct_size = sizeof options;
         options.backend = backend;
         options.isa = isa;
+        options.ordinal = ordinal;
         options.threads = threads;
         if (nf4j_device_open(&options, &device) != NF4J_OK) return;
         nf4j_stream_options stream_options = {};

@@ -10,12 +10,15 @@ namespace conformance {
 namespace {
 
 constexpr const char *isas[] = {"auto", "generic", "avx2", "avx512", "avx512_bf16", "neon"};
+// What simt models, by ordinal: kernels are chosen by the device.
+constexpr const char *simt_isas[] = {"sm_80", "sm_90a"};
 
 nf4j_device_options options_of(const Target &target, int32_t threads) {
     nf4j_device_options options = {};
     options.struct_size = sizeof options;
     options.backend = target.backend;
     options.isa = target.isa;
+    options.ordinal = target.ordinal;
     options.threads = threads;
     return options;
 }
@@ -30,11 +33,11 @@ std::string probe(const Target &target) {
     return all.substr(begin + variant.size(), all.find('\n', begin) - begin - variant.size());
 }
 
-Target make_target(int32_t backend, int32_t isa, const char *backend_name) {
-    Target target = {backend, isa, backend_name, std::string("--backend ") + backend_name, ""};
-    if (backend == NF4J_BACKEND_CPU) {
-        target.name = isas[isa];
-        target.arguments += " --isa " + target.name;
+Target make_target(int32_t backend, int32_t isa, int32_t ordinal, const char *backend_name, const char *isa_name) {
+    Target target = {backend, isa, ordinal, backend_name, std::string("--backend ") + backend_name, ""};
+    if (isa_name) {
+        target.name = backend == NF4J_BACKEND_CPU ? isa_name : target.name + " " + isa_name;
+        target.arguments += std::string(" --isa ") + isa_name;
     }
     const nf4j_device_options options = options_of(target, 1);
     nf4j_device *device = nullptr;
@@ -156,13 +159,16 @@ std::vector<Target> find_targets(const std::string &backend, const std::string &
     const bool all = backend == "all";
     std::vector<Target> targets;
     if (all || backend == "reference")
-        targets.push_back(make_target(NF4J_BACKEND_REFERENCE, NF4J_ISA_AUTO, "reference"));
+        targets.push_back(make_target(NF4J_BACKEND_REFERENCE, NF4J_ISA_AUTO, 0, "reference", nullptr));
     for (int32_t i = NF4J_ISA_GENERIC; i <= NF4J_ISA_NEON; i++) {
         if ((all || backend == "cpu") && (isa.empty() || isa == isas[i]))
-            targets.push_back(make_target(NF4J_BACKEND_CPU, i, "cpu"));
+            targets.push_back(make_target(NF4J_BACKEND_CPU, i, 0, "cpu", isas[i]));
     }
-    if (all || backend == "simt") targets.push_back(make_target(NF4J_BACKEND_SIMT, NF4J_ISA_AUTO, "simt"));
-    if (all || backend == "cuda") targets.push_back(make_target(NF4J_BACKEND_CUDA, NF4J_ISA_AUTO, "cuda"));
+    for (int32_t i = 0; i < 2; i++) {
+        if ((all || backend == "simt") && (isa.empty() || isa == simt_isas[i]))
+            targets.push_back(make_target(NF4J_BACKEND_SIMT, NF4J_ISA_AUTO, i, "simt", simt_isas[i]));
+    }
+    if (all || backend == "cuda") targets.push_back(make_target(NF4J_BACKEND_CUDA, NF4J_ISA_AUTO, 0, "cuda", nullptr));
     return targets;
 }
 

@@ -7,10 +7,11 @@
 
 namespace conformance {
 
-// A backend, with one instruction set, and why it cannot be opened here.
+// A backend, with one instruction set or one of simt's devices, and why it cannot be opened here.
 struct Target {
     int32_t backend;
     int32_t isa;
+    int32_t ordinal;
     std::string name;
     std::string arguments;  // of the command line, to choose it
     std::string missing;    // empty when it can be opened

@@ -9,6 +9,7 @@ struct Product {
     int64_t m, n, k;  // tokens, out, in
     int32_t dtype;
     LayerOptions layer;
+    bool aligned = false;
 };
 
 void fill(Matrix &m, bool exact, Random &random) { exact ? m.integers(random, -2, 2) : m.normals(random); }
@@ -17,6 +18,7 @@ void build_forward(const Product &c, Problem &p, Random &random) {
     const Layer layer = make_layer(p, random, c.n, c.k, c.layer);
     const int x = p.input("x", c.m, c.k, c.dtype, Tokens::rows), y = p.output("y", c.m, c.n, c.dtype, Tokens::rows);
     fill(p[x], c.layer.exact, random);
+    if (c.aligned) p.align(x);
     p.exact = c.layer.exact;
     p.invoke = [=](const Call &call) {
         return nf4j_nf4_matmul(call.stream, call[x], call.weight(layer.nf4), call[layer.bias], call[y]);
@@ -42,6 +44,7 @@ void build_backward(const Product &c, Problem &p, Random &random) {
     const Layer layer = make_layer(p, random, c.n, c.k, c.layer);
     const int dy = p.input("dy", c.m, c.n, c.dtype, Tokens::rows), dx = p.output("dx", c.m, c.k, c.dtype, Tokens::rows);
     fill(p[dy], c.layer.exact, random);
+    if (c.aligned) p.align(dy);
     p.exact = c.layer.exact;
     p.invoke = [=](const Call &call) {
         return nf4j_nf4_matmul_backward(call.stream, call[dy], call.weight(layer.nf4), call[dx]);
@@ -70,8 +73,9 @@ void add_linear(Suite &suite) {
                   {7, 31, 31}, {8, 48, 1100}, {33, 70, 129}, {257, 90, 65}, {530, 40, 33}};
     int number = 0;
     const auto add = [&](Product c) {
-        const std::string what = text("m%d-n%d-k%d-%s-", static_cast<int>(c.m), static_cast<int>(c.n),
-                                      static_cast<int>(c.k), name_of(c.dtype));
+        const std::string what =
+            text("m%d-n%d-k%d-%s-%s", static_cast<int>(c.m), static_cast<int>(c.n), static_cast<int>(c.k),
+                 name_of(c.dtype), c.aligned ? "aligned-" : "");
         const bool large = c.m * c.n * c.k > 300000;
         suite.add(
             "nf4_matmul", what + describe(c.layer), [c](Problem &p, Random &random) { build_forward(c, p, random); },
@@ -119,6 +123,19 @@ void add_linear(Suite &suite) {
     }
     add({64, 530, 320, NF4J_BF16, {NF4J_F32, 32, true, NF4J_F32, false}});
     add({70, 530, 576, NF4J_BF16, {NF4J_F32, 64, true, NF4J_F32, false}});
+    // Rows that copies can fetch, for kernels that begin at many tokens: ragged in tokens, out or in.
+    const struct {
+        int64_t m, n, k;
+    } aligned[] = {{1, 72, 64}, {64, 40, 128}, {65, 72, 64}, {130, 150, 192}, {257, 129, 320}};
+    for (const auto &s : aligned) {
+        for (int64_t block_size : {64, 4096}) {
+            for (bool exact : {false, true}) {
+                const int32_t bias = number % 3 == 0 ? 0 : number % 3 == 1 ? NF4J_F32 : NF4J_BF16;
+                add({s.m, s.n, s.k, NF4J_BF16, {NF4J_F32, block_size, number / 2 % 2 == 1, bias, exact}, true});
+                number++;
+            }
+        }
+    }
     // Larger than a block of the cpu's product, and a share for each thread.
     add({257, 330, 300, NF4J_F32, {NF4J_F32, 64, true, 0, true}});
     // Longer than what one pass over k takes.

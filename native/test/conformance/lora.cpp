@@ -12,7 +12,7 @@ struct Lora {
     int32_t dtype, adapter;
     LayerOptions base;
     float alpha, dropout = 0;
-    bool stabilized = false, accumulate = false;
+    bool stabilized = false, accumulate = false, aligned = false;
     uint64_t seed = 0x123456789abcdefu;
     // Mistakes.
     bool no_scale = false, base_drops = false;
@@ -128,6 +128,7 @@ Arguments make_arguments(const Lora &c, Problem &p, Random &random) {
         p.off_by_one_row(matrix);
         p.off_by_one_column(matrix);
     }
+    if (c.aligned) p.align(g.x);
     return g;
 }
 
@@ -186,6 +187,7 @@ void build_backward(const Lora &c, Problem &p, Random &random) {
     g.db = p.output("db", c.out, c.rank, NF4J_F32);
     g.dx = p.output("dx", c.m, c.in, c.dtype, Tokens::rows);
     for (int matrix : {g.dy, g.u, g.da, g.db}) fill(c, p[matrix], random);
+    if (c.aligned) p.align(g.dy);
     if (c.accumulate) fill(c, p[g.dx], random);
     const auto run = [=](const Call &call, const nf4j_tensor *dx) {
         const Structs s(c, g, call);
@@ -208,6 +210,7 @@ std::string describe(const Lora &c) {
     what += describe(c.base);
     if (c.dropout > 0) what += text("-p%g", static_cast<double>(c.dropout));
     if (c.stabilized) what += "-stabilized";
+    if (c.aligned) what += "-aligned";
     return what + (c.accumulate ? "-accumulate" : "");
 }
 
@@ -236,6 +239,10 @@ void add_lora(Suite &suite) {
         // many tokens, whose sums are split
         {65, 9, 512, 4, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true}, 12, 0.25f, false, true},
         {260, 16, 70, 4, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true}, 12, 0, false, true},
+        // rows that copies can fetch
+        {65, 72, 64, 4, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_F32}, 6, 0, false, true, true},
+        {70, 66, 64, 17, NF4J_BF16, NF4J_BF16, {NF4J_F32, 256}, 5, 0.1f, false, false, true},
+        {257, 72, 128, 16, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_BF16, true}, 16, 0, false, true, true},
         // alpha and rank that make the scale a power of two, dropout that doubles
         {33, 48, 100, 8, NF4J_F32, NF4J_F32, {NF4J_F32, 32, true, NF4J_F32, true}, 16, 0.5f},
         {33, 48, 100, 16, NF4J_BF16, NF4J_BF16, {NF4J_F32, 64, false, 0, true}, 8, 0, true, true},

@@ -3,7 +3,7 @@ package io.github.nf4j;
 /// What an open [Device] is.
 ///
 /// @param backend        the backend in use, never [Backend#AUTO]
-/// @param ordinal        which GPU; 0 on host backends
+/// @param ordinal        which GPU, or which of those that SIMT models; 0 on other host backends
 /// @param threads        threads of a host backend
 /// @param isa            instruction set in use on [Backend#CPU]
 /// @param hostAccessible whether device memory is ordinary memory

@@ -5,7 +5,7 @@ import java.util.Objects;
 /// How to open a [Device].
 ///
 /// @param backend where operations run
-/// @param ordinal which GPU; 0 on host backends
+/// @param ordinal which GPU; SIMT models two, 0 of compute capability 8.0 and 1 of 9.0; 0 on other host backends
 /// @param threads threads of a host backend; 0 takes the cores that this process may use, cgroup limits included
 /// @param isa     instruction set of [Backend#CPU]; [Isa#AUTO] on the others
 public record DeviceOptions(Backend backend, int ordinal, int threads, Isa isa) {
