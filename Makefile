@@ -130,6 +130,8 @@ CUDA_ROOT := $(patsubst %/bin/nvcc,%,$(NVCC))
 CUDA_ARCHS   ?= 80 86 89 90a
 CUDA_CODE    := $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
                 -gencode arch=compute_$(lastword $(filter-out %a,$(CUDA_ARCHS))),code=compute_$(lastword $(filter-out %a,$(CUDA_ARCHS)))
+# wgmma and TMA exist on sm_90a alone, and no PTX carries them to newer devices.
+HOPPER_CODE  := -gencode arch=compute_90a,code=sm_90a
 CUDA_FLAGS   := -std=c++17 -O3 -fmad=false -lineinfo --compress-mode=size -Werror all-warnings -DNF4J_BUILD -Inative/include -Inative \
                 -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-Werror -Xptxas -v
 CUDA_OBJECTS := $(patsubst native/%.cu,$(NATIVE)/obj/gpu/%.o,$(wildcard native/cuda/*.cu))
@@ -166,6 +168,9 @@ $(NATIVE)/obj/gpu/%.o: native/%.cu
 	@mkdir -p $(@D)
 	@test -n "$(NVCC)" || { echo "make cuda needs nvcc: set CUDA_HOME, or make cuda-toolkit"; exit 1; }
 	$(NVCC) $(CUDA_FLAGS) $(CUDA_CODE) -MMD -MP -c $< -o $@ 2> $@.ptxas || { cat $@.ptxas; exit 1; }
+	@! grep serialized $@.ptxas  # ptxas says so where products of wgmma wait for each other
+
+$(NATIVE)/obj/gpu/cuda/%_hopper.o: CUDA_CODE := $(HOPPER_CODE)
 
 -include $(CUDA_OBJECTS:.o=.d)
 

@@ -32,13 +32,14 @@ namespace {
 
 int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, int64_t k, int32_t dtype, char *text,
                 int64_t capacity) {
-    // What is unknown of the operands: rows are taken for 16-byte aligned, LoRA's base for NF4, other weights for dense.
+    // What is unknown of the operands: rows are taken for 16-byte aligned, LoRA's base for NF4 in blocks of 64 or more,
+    // other weights for dense.
     const auto product = [&](int64_t columns, int64_t depth, Weight weight, bool part_of_rows) {
         const Access access = weight == Weight::nf4 ? Access::rows : Access::copied;
-        const ProductShape shape = {m, columns, depth, dtype == NF4J_BF16, access, weight, part_of_rows};
+        const ProductShape shape = {m, columns, depth, dtype == NF4J_BF16, access, weight, part_of_rows, false};
         explain_product(shape, stream, text, capacity);
     };
-    const Weight nf4 = k % nf4_tile_cols == 0 ? Weight::nf4_whole_tiles : Weight::nf4;
+    const Weight nf4 = k % nf4_tile_cols == 0 ? Weight::nf4_row_scales : Weight::nf4;
     switch (operation) {
         case NF4J_OP_NF4_MATMUL:
         case NF4J_OP_LORA_FORWARD: product(n, k, nf4, false); break;

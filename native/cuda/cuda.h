@@ -21,13 +21,9 @@ __device__ inline int thread_id() { return static_cast<int>(threadIdx.x); }
 
 __device__ inline int64_t block_id() { return blockIdx.x; }
 
-__device__ inline int64_t grid_blocks() {
-    return gridDim.x;
-}
+__device__ inline int64_t grid_blocks() { return gridDim.x; }
 
-__device__ inline int block_threads() {
-    return static_cast<int>(blockDim.x);
-}
+__device__ inline int block_threads() { return static_cast<int>(blockDim.x); }
 
 }  // namespace nf4j::cuda
 
@@ -51,13 +47,9 @@ inline int thread_id() { return simt::Engine::instance().thread().index; }
 
 inline int64_t block_id() { return simt::Engine::instance().block(); }
 
-inline int64_t grid_blocks() {
-    return simt::Engine::instance().grid().blocks;
-}
+inline int64_t grid_blocks() { return simt::Engine::instance().grid().blocks; }
 
-inline int block_threads() {
-    return simt::Engine::instance().grid().threads;
-}
+inline int block_threads() { return simt::Engine::instance().grid().threads; }
 
 }  // namespace nf4j::cuda
 

@@ -237,11 +237,12 @@ int32_t make_tensor_map(const void *data, int64_t rows, int64_t cols, int64_t ld
     // The driver is not linked; the runtime knows where it is.
     void *entry = nullptr;
     cudaDriverEntryPointQueryResult found;
-    const int32_t status = check(
-        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000, cudaEnableDefault, &found),
-        "cuTensorMapEncodeTiled");
+    const int32_t status =
+        check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000, cudaEnableDefault, &found),
+              "cuTensorMapEncodeTiled");
     if (status != NF4J_OK) return status;
-    if (!entry) return fail(NF4J_UNSUPPORTED, "cuda: the driver has no cuTensorMapEncodeTiled, 12.0 or newer is needed");
+    if (!entry)
+        return fail(NF4J_UNSUPPORTED, "cuda: the driver has no cuTensorMapEncodeTiled, 12.0 or newer is needed");
     const cuuint64_t sizes[] = {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)};
     const cuuint64_t strides[] = {static_cast<cuuint64_t>(ld) * 2};
     const cuuint32_t box[] = {box_cols, static_cast<cuuint32_t>(box_rows)}, steps[] = {1, 1};
@@ -250,8 +251,9 @@ int32_t make_tensor_map(const void *data, int64_t rows, int64_t cols, int64_t ld
         CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
         CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     if (result == CUDA_SUCCESS) return NF4J_OK;
-    return fail(NF4J_INTERNAL, "cuda: cuTensorMapEncodeTiled: error %d for [%lld, %lld], ld %lld", static_cast<int>(result),
-                static_cast<long long>(rows), static_cast<long long>(cols), static_cast<long long>(ld));
+    return fail(NF4J_INTERNAL, "cuda: cuTensorMapEncodeTiled: error %d for [%lld, %lld], ld %lld",
+                static_cast<int>(result), static_cast<long long>(rows), static_cast<long long>(cols),
+                static_cast<long long>(ld));
 }
 
 int32_t launch_on_device(nf4j_stream *stream, const char *name, int64_t blocks, int threads, int64_t shared_bytes,

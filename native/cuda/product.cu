@@ -87,9 +87,11 @@ ProductShape shape_of(const Product &p, int32_t dtype) {
             : rows ? Access::rows
                    : Access::any,
             !right.is_nf4                         ? Weight::dense
+            : right.nf4.scale_per_row             ? Weight::nf4_row_scales
             : right.nf4.cols % nf4_tile_cols == 0 ? Weight::nf4_whole_tiles
                                                   : Weight::nf4,
-            p.part_of_rows};
+            p.part_of_rows,
+            p.masked_adapter};
 }
 
 template <class T, Load left, Load right>
@@ -123,6 +125,8 @@ int32_t launch_converted(nf4j_stream *stream, const char *name, const Product &p
 int32_t launch(nf4j_stream *stream, const char *name, const Product &p, const Choice &choice) {
     switch (choice.variant->kernel) {
         case Kernel::few_rows: return launch_few_rows(stream, name, p, choice);
+        case Kernel::wgmma_256:
+        case Kernel::wgmma_128: return launch_wgmma(stream, name, p, choice);
         case Kernel::tiles_128: return launch_tiles<Tile128>(stream, name, p, choice);
         case Kernel::tiles_64: return launch_tiles<Tile64>(stream, name, p, choice);
         case Kernel::converted_64: return launch_converted<Tile64>(stream, name, p, choice);

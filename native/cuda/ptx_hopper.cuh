@@ -75,8 +75,8 @@ __device__ inline void wait(SharedAddress barrier, uint32_t parity, Place = Plac
 __device__ inline void copy_box(SharedAddress to, const TensorMap &map, int row, int col, SharedAddress barrier,
                                 Place = Place::here()) {
     asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(
-            to.value),
+        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::
+            "r"(to.value),
         "l"(&map), "r"(col), "r"(row), "r"(barrier.value)
         : "memory");
 }
@@ -93,9 +93,7 @@ __device__ inline void fence_async_proxy(Place = Place::here()) {
 // as the A fragment of mma.m16n8k16.
 class WgmmaFragment {
 public:
-    __device__ void set(int i, uint32_t pair, Place = Place::here()) {
-        r[i] = pair;
-    }
+    __device__ void set(int i, uint32_t pair, Place = Place::here()) { r[i] = pair; }
 
     uint32_t r[4];
 };
@@ -106,9 +104,7 @@ public:
     static constexpr int cols = 128;
     static constexpr int registers = 64;
 
-    __device__ float get(int i, Place = Place::here()) const {
-        return d[i];
-    }
+    __device__ float get(int i, Place = Place::here()) const { return d[i]; }
     __device__ void clear(Place = Place::here()) {
 #pragma unroll
         for (int i = 0; i < registers; i++) d[i] = 0;
@@ -117,9 +113,18 @@ public:
     float d[registers];
 };
 
-// Between an access to registers of sums or fragments and a product that uses them.
-__device__ inline void wgmma_fence(Place = Place::here()) {
-    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#define NF4J_4(i) "+f"(sums.d[i]), "+f"(sums.d[i + 1]), "+f"(sums.d[i + 2]), "+f"(sums.d[i + 3])
+#define NF4J_16(i) NF4J_4(i), NF4J_4(i + 4), NF4J_4(i + 8), NF4J_4(i + 12)
+
+// No instruction: keeps the compiler from moving accesses to the sums across this place. Those between products and
+// others need it, since nothing else ties registers to fences and waits.
+__device__ inline void hold(WgmmaSums &sums) {
+    asm volatile("" : NF4J_16(0), NF4J_16(16), NF4J_16(32), NF4J_16(48)::"memory");
+}
+
+// Between an access to registers of sums or of this fragment and a product that uses them ("wgmma.fence").
+__device__ inline void wgmma_fence(WgmmaFragment &a, Place = Place::here()) {
+    asm volatile("wgmma.fence.sync.aligned;" : "+r"(a.r[0]), "+r"(a.r[1]), "+r"(a.r[2]), "+r"(a.r[3])::"memory");
 }
 
 // Ends a group of products.
@@ -132,9 +137,6 @@ template <int Left>
 __device__ inline void wgmma_wait(Place = Place::here()) {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Left) : "memory");
 }
-
-#define NF4J_4(i) "+f"(sums.d[i]), "+f"(sums.d[i + 1]), "+f"(sums.d[i + 2]), "+f"(sums.d[i + 3])
-#define NF4J_16(i) NF4J_4(i), NF4J_4(i + 4), NF4J_4(i + 8), NF4J_4(i + 12)
 
 // sums [64, 128] += a [64, 16] * tile [128, 16] transposed: BF16 factors, F32 sums ("wgmma.mma_async"). Asynchronous:
 // until wgmma_wait, nobody touches the sums, the fragment and the tile.

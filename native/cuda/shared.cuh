@@ -22,8 +22,7 @@ public:
 
 #if defined(__CUDACC__)
     Shared() = default;
-    __device__ explicit Shared(void *memory) : data_(static_cast<T *>(memory)) {
-    }
+    __device__ explicit Shared(void *memory) : data_(static_cast<T *>(memory)) {}
 
     __device__ T load(int i, Place = Place::here()) const { return data_[i]; }
     __device__ void store(int i, T value, Place = Place::here()) const { data_[i] = value; }
@@ -49,8 +48,7 @@ private:
     T *data_ = nullptr;
 #else
     Shared() = default;
-    explicit Shared(uint32_t offset) : offset_(offset) {
-    }
+    explicit Shared(uint32_t offset) : offset_(offset) {}
 
     T load(int i, Place place = Place::here()) const { return simt::read_shared<T>(at(i), place); }
     void store(int i, T value, Place place = Place::here()) const { simt::write_shared(at(i), value, place); }

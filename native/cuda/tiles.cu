@@ -8,11 +8,15 @@ namespace nf4j::cuda {
 
 namespace {
 
+int64_t tiles_of(const Variant &v, const ProductShape &s) { return ceil_div(s.m, v.tile_m) * ceil_div(s.n, v.tile_n); }
+
+bool on_wgmma(const Variant &v) { return v.kernel == Kernel::wgmma_256 || v.kernel == Kernel::wgmma_128; }
+
 bool fits(const Variant &v, const ProductShape &s, const Traits &device) {
     return v.bf16 == s.bf16 && v.access <= s.access && v.weight <= s.weight &&
            v.least_capability <= device.capability && device.capability <= v.most_capability && v.least_m <= s.m &&
-           s.m <= v.most_m && ceil_div(s.m, v.tile_m) * ceil_div(s.n, v.tile_n) >= v.least_tiles &&
-           !(s.part_of_rows && v.most_m != any_m);
+           s.m <= v.most_m && tiles_of(v, s) >= v.least_tiles &&
+           !(s.part_of_rows && (v.least_m > 1 || v.most_m != any_m)) && !(s.masked_adapter && on_wgmma(v));
 }
 
 // The fewest splits of `steps` that keep four of five places for blocks busy to the end, or the best there are.
@@ -33,12 +37,19 @@ int64_t splits_for(int64_t tiles, int64_t steps, int64_t places, int64_t most_sp
     return best;
 }
 
+// What the busiest multiprocessor has to do, in tokens.
+int64_t rounds_of(const Variant &v, const ProductShape &s, const Traits &device) {
+    return ceil_div(tiles_of(v, s), device.multiprocessors) * v.tile_m;
+}
+
 }  // namespace
 
 Choice choose(const ProductShape &s, const Traits &device, int64_t workspace_bytes) {
     const Variant *v = variants;
     while (!fits(*v, s, device)) v++;  // the last ones of each type fit everything
-    const int64_t tiles = ceil_div(s.m, v->tile_m) * ceil_div(s.n, v->tile_n);
+    if (v->kernel == Kernel::wgmma_256 && rounds_of(v[1], s, device) < rounds_of(v[0], s, device)) v++;
+    const int64_t tiles = tiles_of(*v, s);
+    if (on_wgmma(*v)) return {v, 1, std::min<int64_t>(tiles, device.multiprocessors), 0};
     const int64_t places = s.part_of_rows ? 0 : int64_t{v->blocks_per_multiprocessor} * device.multiprocessors;
     const int64_t split_bytes = s.m * s.n * 4;  // its sums
     const int64_t room = split_bytes > 0 ? workspace_bytes / split_bytes : 1;

@@ -35,7 +35,11 @@ using FewRows16 = FewRowsTile<16, 4>;
 using FewRows32 = FewRowsTile<32, 4>;
 using FewRows64 = FewRowsTile<64, 3>;  // four stages are more shared memory than compute capability 8.6 has
 
-enum class Kernel { few_rows, tiles_128, tiles_64, converted_64, ffma };
+// Tokens and features, which are columns of c, of a tile of product_hopper.cuh.
+using Wgmma256 = Tile<256, 128, 4, 1, 8>;
+using Wgmma128 = Tile<128, 128, 8, 1, 8>;
+
+enum class Kernel { few_rows, wgmma_256, wgmma_128, tiles_128, tiles_64, converted_64, ffma };
 
 // How the left factor stands in memory, and a dense right one; what can be done with one can be done with all that follow.
 enum class Access {
@@ -49,6 +53,7 @@ enum class Weight {
     dense,
     nf4,
     nf4_whole_tiles,  // its columns are a multiple of a tile's, so that no quantized block goes on in the next row
+    nf4_row_scales,   // and its blocks are no smaller than a tile's row, which so has one scale
 };
 
 struct ProductShape {
@@ -59,6 +64,7 @@ struct ProductShape {
     Access access;
     Weight weight;
     bool part_of_rows;  // of those of one call: the kernel may not follow from their number
+    bool masked_adapter;
 };
 
 struct Variant {
@@ -82,7 +88,10 @@ struct Variant {
 
 constexpr int64_t any_m = INT64_MAX;
 constexpr int any_device = 80, newest_device = 999;
+constexpr int hopper = 90;  // sm_90a's instructions are in no newer device
 constexpr int64_t enough_big_tiles = 64;
+// With fewer tokens the weights' bytes are the limit.
+constexpr int64_t least_wgmma_m = 65;
 
 constexpr char few_rows[] = "few tokens: each code is read once, and decoded in registers";
 
@@ -95,6 +104,11 @@ inline constexpr Variant variants[] = {
      17, 32, 0, FewRows32::m, FewRows32::n, bf16_depth, FewRows32::stages, 2},
     {Kernel::few_rows, "nf4_few_rows", few_rows, true, Access::rows, Weight::nf4_whole_tiles, any_device, newest_device,
      33, 64, 0, FewRows64::m, FewRows64::n, bf16_depth, FewRows64::stages, 2},
+    {Kernel::wgmma_256, "wgmma_bf16", "many tokens on Hopper", true, Access::copied, Weight::nf4_row_scales, hopper,
+     hopper, least_wgmma_m, any_m, 0, Wgmma256::m, Wgmma256::n, bf16_depth, Wgmma256::stages, 0},
+    {Kernel::wgmma_128, "wgmma_bf16", "many tokens on Hopper, of which tiles of 256 would leave more of it idle", true,
+     Access::copied, Weight::nf4_row_scales, hopper, hopper, least_wgmma_m, any_m, 0, Wgmma128::m, Wgmma128::n,
+     bf16_depth, Wgmma128::stages, 0},
     {Kernel::tiles_128, "mma_bf16", "c has tiles of 128x128 for many multiprocessors", true, Access::copied,
      Weight::dense, any_device, newest_device, 1, any_m, enough_big_tiles, Tile128::m, Tile128::n, bf16_depth,
      Tile128::stages, 1},
@@ -116,7 +130,7 @@ struct Traits {
 struct Choice {
     const Variant *variant;
     int64_t splits;           // of k, each a chain of its own; their sums are added in order by a second kernel
-    int64_t blocks;           // splits * tiles
+    int64_t blocks;           // splits * tiles; of persistent ones, one for each multiprocessor
     int64_t workspace_bytes;  // for the sums of the splits
 };
 

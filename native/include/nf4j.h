@@ -116,10 +116,10 @@ NF4J_API const char *nf4j_abi_layout(void);
 typedef struct nf4j_device_options {
     uint32_t struct_size; /* sizeof(nf4j_device_options) */
     int32_t backend;      /* nf4j_backend */
-    int32_t ordinal;      /* which GPU; simt models two: 0 has compute capability 8.0, 1 has 9.0; 0 on other host backends */
-    int32_t threads;      /* host backends: 0 = the cores that this process may use, cgroup limits included */
-    int32_t isa;          /* nf4j_isa, cpu backend */
-    int32_t reserved;     /* 0 */
+    int32_t ordinal; /* which GPU; simt models two: 0 has compute capability 8.0, 1 has 9.0; 0 on other host backends */
+    int32_t threads; /* host backends: 0 = the cores that this process may use, cgroup limits included */
+    int32_t isa;     /* nf4j_isa, cpu backend */
+    int32_t reserved; /* 0 */
 } nf4j_device_options;
 
 typedef struct nf4j_device_info {

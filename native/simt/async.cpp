@@ -129,9 +129,7 @@ void Async::land(size_t number) {
 
 // ---- products
 
-const WarpProducts &Async::products() const {
-    return products_[static_cast<size_t>(engine_.thread().warp)];
-}
+const WarpProducts &Async::products() const { return products_[static_cast<size_t>(engine_.thread().warp)]; }
 
 void Async::issue(const WarpProduct &product) {
     // "Matrix Descriptor Format": what wgmma_descriptor() makes, and nothing else.
@@ -151,7 +149,8 @@ void Async::issue(const WarpProduct &product) {
 const char *Async::tile_chunk(const WarpProduct &product, int row, int chunk) {
     const auto start = static_cast<uint32_t>(product.tile & 0x3fff) * 16;
     const auto stride = static_cast<uint32_t>(product.tile >> 32 & 0x3fff) * 16;
-    uint32_t address = start + static_cast<uint32_t>(row / 8) * stride + static_cast<uint32_t>(row % 8 * 128 + chunk * 16);
+    uint32_t address =
+        start + static_cast<uint32_t>(row / 8) * stride + static_cast<uint32_t>(row % 8 * 128 + chunk * 16);
     address ^= (address >> 7 & 7) << 4;
     Shadow &shared = engine_.shared();
     if (const char *wrong = shared.async_read({address, 16, engine_.thread().warp, product.place}))
@@ -159,9 +158,7 @@ const char *Async::tile_chunk(const WarpProduct &product, int row, int chunk) {
     return shared.memory() + address;
 }
 
-void Async::commit() {
-    products_[static_cast<size_t>(engine_.thread().warp)].committed++;
-}
+void Async::commit() { products_[static_cast<size_t>(engine_.thread().warp)].committed++; }
 
 void Async::wait_groups(int left) {
     WarpProducts &own = products_[static_cast<size_t>(engine_.thread().warp)];

@@ -58,8 +58,7 @@ class Async {
 public:
     static constexpr int box_pitch = 128;
 
-    explicit Async(Engine &engine) : engine_(engine) {
-    }
+    explicit Async(Engine &engine) : engine_(engine) {}
 
     void begin_block(int warps);
 

@@ -31,7 +31,7 @@ namespace {
 
 // Ordinal 0 is what NF4J_SIMT_DEVICE names; an A100 takes the kernels that run everywhere. Ordinal 1 is an H100 with so
 // few multiprocessors that persistent blocks have several tiles.
-constexpr Traits hopper = {"H100", 90, 2};
+constexpr Traits second = {"H100", hopper, 2};
 constexpr int devices = 2;
 
 }  // namespace
@@ -42,7 +42,7 @@ int32_t open(const nf4j_device_options *options, nf4j_device *device) {
     const char *name = std::getenv("NF4J_SIMT_DEVICE");
     const KnownDevice *played = find_known_device(name ? name : "A100");
     if (!played) return fail(NF4J_INVALID_ARGUMENT, "simt: NF4J_SIMT_DEVICE is %s, which cuda/devices.h lacks", name);
-    const Traits *traits = options->ordinal == 0 ? &played->traits : &hopper;
+    const Traits *traits = options->ordinal == 0 ? &played->traits : &second;
     device->impl = const_cast<Traits *>(traits);
     device->info.threads = 1;
     device->info.host_accessible = 1;

@@ -83,21 +83,11 @@ public:
 
     // ---- for the running CUDA thread
 
-    const Grid &grid() const {
-        return grid_;
-    }
-    int64_t block() const {
-        return block_;
-    }
-    Thread &thread() {
-        return *current_;
-    }
-    Shadow &shared() {
-        return shadow_;
-    }
-    Async &async() {
-        return async_;
-    }
+    const Grid &grid() const { return grid_; }
+    int64_t block() const { return block_; }
+    Thread &thread() { return *current_; }
+    Shadow &shared() { return shadow_; }
+    Async &async() { return async_; }
 
     // Waits until `threads` threads have come to barrier `id`.
     void barrier(int id, int threads, Place place);

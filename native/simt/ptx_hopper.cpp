@@ -20,15 +20,14 @@ int32_t make_tensor_map(const void *data, int64_t rows, int64_t cols, int64_t ld
 }
 
 void copy_box(SharedAddress to, const TensorMap &map, int row, int col, SharedAddress barrier, Place place) {
-    Engine::instance().async().copy(
-        {to.value, map.data, map.rows, map.cols * 2, map.row_bytes, row, int64_t{col} * 2, map.box_rows, barrier.value, place});
+    Engine::instance().async().copy({to.value, map.data, map.rows, map.cols * 2, map.row_bytes, row, int64_t{col} * 2,
+                                     map.box_rows, barrier.value, place});
 }
 
 void fence_async_proxy(Place place) {
     Engine &engine = Engine::instance();
-    engine.collective("fence_async_proxy", place, nullptr, [](void *const *) {
-        Engine::instance().shared().fence_async(Engine::instance().thread().warp);
-    });
+    engine.collective("fence_async_proxy", place, nullptr,
+                      [](void *const *) { Engine::instance().shared().fence_async(Engine::instance().thread().warp); });
 }
 
 void WgmmaRegisters::touch(const char *what, Place place) {
@@ -76,7 +75,7 @@ void WgmmaSums::add(WgmmaFragment &a, uint64_t tile, Place place) {
     Engine::instance().collective("wgmma_bf16", place, &lane, issue);
 }
 
-void wgmma_fence(Place place) {
+void wgmma_fence(WgmmaFragment &, Place place) {
     Engine &engine = Engine::instance();
     engine.thread().wgmma_fences++;
     engine.collective("wgmma_fence", place, nullptr, [](void *const *) {});

@@ -11,9 +11,7 @@ inline void init_mbarrier(SharedAddress barrier, int arrivals, Place place = Pla
     simt::Engine::instance().async().init(barrier.value, arrivals, place);
 }
 
-inline void publish_mbarriers(Place = Place::here()) {
-    simt::Engine::instance().async().publish();
-}
+inline void publish_mbarriers(Place = Place::here()) { simt::Engine::instance().async().publish(); }
 
 inline void arrive(SharedAddress barrier, Place place = Place::here()) {
     simt::Engine::instance().async().arrive(barrier.value, 0, place);
@@ -78,7 +76,10 @@ private:
     float d_[registers];
 };
 
-void wgmma_fence(Place place = Place::here());
+// The compiler's matter.
+inline void hold(WgmmaSums &) {}
+
+void wgmma_fence(WgmmaFragment &a, Place place = Place::here());
 void wgmma_commit(Place place = Place::here());
 void wgmma_wait_left(int left, Place place);
 
@@ -94,11 +95,9 @@ inline void wgmma_bf16(WgmmaSums &sums, WgmmaFragment &a, uint64_t tile, Place p
 // ---- registers of a warpgroup: a matter of the device
 
 template <int Registers>
-void give_registers_back() {
-}
+void give_registers_back() {}
 
 template <int Registers>
-void take_registers() {
-}
+void take_registers() {}
 
 }  // namespace nf4j::cuda

@@ -36,9 +36,7 @@ public:
     // A new block: memory is poisoned and unwritten. False without memory.
     bool begin_block(int64_t bytes, int warps);
     // Another agent of this block, or -1 when there are too many.
-    int add_agent() {
-        return agents_ < max_agents ? agents_++ : -1;
-    }
+    int add_agent() { return agents_ < max_agents ? agents_++ : -1; }
     // All accesses of the warps of `mask` before lie before all of theirs from now on.
     void synchronize(uint32_t mask);
     // The two halves of that: what lies before the warp now is added to the clock; lies before the warp from now on.
@@ -51,13 +49,9 @@ public:
     int64_t bytes() const { return bytes_; }
 
     // Null, or what is wrong.
-    const char *read(const Access &access) {
-        return read_before(access) ? nullptr : read_first(access, false);
-    }
+    const char *read(const Access &access) { return read_before(access) ? nullptr : read_first(access, false); }
     // By the asynchronous proxy: wgmma.
-    const char *async_read(const Access &access) {
-        return read_first(access, true);
-    }
+    const char *async_read(const Access &access) { return read_first(access, true); }
     const char *write(const Access &access);
     // The destination of an asynchronous copy, until it has landed, may be neither read nor written.
     const char *begin_copy(const Access &access);
@@ -75,9 +69,7 @@ private:
         bool in_flight;
     };
 
-    uint32_t *reads_of(int warp) {
-        return reads_.data() + static_cast<std::size_t>(warp) * cells_.size();
-    }
+    uint32_t *reads_of(int warp) { return reads_.data() + static_cast<std::size_t>(warp) * cells_.size(); }
     // Whether the warp has read all of it since its last barrier: then nothing can be wrong that was right.
     bool read_before(const Access &a) {
         const auto last = static_cast<std::size_t>(a.offset + static_cast<uint32_t>(a.bytes) - 1) / 2;

@@ -73,9 +73,8 @@ void add_linear(Suite &suite) {
                   {7, 31, 31}, {8, 48, 1100}, {33, 70, 129}, {257, 90, 65}, {530, 40, 33}};
     int number = 0;
     const auto add = [&](Product c) {
-        const std::string what =
-            text("m%d-n%d-k%d-%s-%s", static_cast<int>(c.m), static_cast<int>(c.n), static_cast<int>(c.k),
-                 name_of(c.dtype), c.aligned ? "aligned-" : "");
+        const std::string what = text("m%d-n%d-k%d-%s-%s", static_cast<int>(c.m), static_cast<int>(c.n),
+                                      static_cast<int>(c.k), name_of(c.dtype), c.aligned ? "aligned-" : "");
         const bool large = c.m * c.n * c.k > 300000;
         suite.add(
             "nf4_matmul", what + describe(c.layer), [c](Problem &p, Random &random) { build_forward(c, p, random); },

@@ -124,7 +124,7 @@ __global__ void pipeline_kernel(Mistake mistake, const Factors *f, const TensorM
         for (int i = 0; i < 4; i++) {
             for (int r = 0; r < 4; r++) a[i].set(r, a_pair(*f, thread_id(), step * depth + 16 * i, r));
         }
-        if (mistake != Mistake::no_wgmma_fence) wgmma_fence();
+        if (mistake != Mistake::no_wgmma_fence) wgmma_fence(a[0]);
         for (int i = 0; i < 4; i++) {
             uint64_t b = wgmma_descriptor(ring.address(stage * tile + 16 * i));
             if (mistake == Mistake::descriptor_stride) b = (b & ~(uint64_t{0x3fff} << 32)) | uint64_t{32} << 32;
@@ -183,7 +183,8 @@ void test_pipeline(const Factors &f) {
     run(Mistake::no_barrier_after_init, {"there is no mbarrier", "mbarrier: race"}, "mbarriers used before init");
     run(Mistake::no_wait, {early, unwritten, unwaited}, "a tile that nobody waits for");
     run(Mistake::wrong_parity, {early, unwritten, unwaited, "missing or divergent"}, "the other parity");
-    run(Mistake::no_wait_for_space, {"race", in_flight, early, "an arrival more"}, "a stage that is filled while it is read");
+    run(Mistake::no_wait_for_space, {"race", in_flight, early, "an arrival more"},
+        "a stage that is filled while it is read");
     run(Mistake::no_arrive, {"phase 0 lacks 1 of 4 arrivals and 0 bytes"}, "an arrival that is missing");
     run(Mistake::two_arrivals, {"race", in_flight, early, unwaited, "missing or divergent"}, "an arrival too much");
     run(Mistake::late_product, {"race", early, unwaited}, "a stage that goes back too early");
@@ -191,12 +192,14 @@ void test_pipeline(const Factors &f) {
     run(Mistake::too_many_bytes, {"lacks 0 of 1 arrivals and 16 bytes"}, "too many bytes");
     run(Mistake::misaligned_box, {"misaligned: a box"}, "a misaligned box");
     run(Mistake::no_wgmma_fence, {"touched since the last wgmma_fence"}, "a missing fence");
-    run(Mistake::no_wgmma_wait, {"the sums: a product that uses them has not been waited for"}, "sums that are read early");
+    run(Mistake::no_wgmma_wait, {"the sums: a product that uses them has not been waited for"},
+        "sums that are read early");
     run(Mistake::fragment_changes, {"a fragment: a product that uses them"}, "a fragment that changes");
     run(Mistake::no_commit, {"has not been waited for"}, "products in no group");
     run(Mistake::wrong_descriptor_bits, {"a descriptor of another layout"}, "another swizzle");
     run(Mistake::descriptor_stride, {"a descriptor of another layout"}, "another stride");
-    run(Mistake::copy_left_over, {"the block ended", "missing or divergent", "race", in_flight}, "a copy that nobody waits for");
+    run(Mistake::copy_left_over, {"the block ended", "missing or divergent", "race", in_flight},
+        "a copy that nobody waits for");
 }
 
 // ---- tiles that threads write
@@ -217,7 +220,7 @@ __global__ void written_kernel(Written mistake, const Factors *f, float *out) {
     sums.clear();
     for (int i = 0; i < 4; i++) {
         for (int reg = 0; reg < 4; reg++) a.set(reg, a_pair(*f, thread_id(), 16 * i, reg));
-        wgmma_fence();
+        wgmma_fence(a);
         wgmma_bf16(sums, a, wgmma_descriptor(b.address(16 * i)));
         wgmma_commit();
         wgmma_wait<0>();
@@ -332,9 +335,7 @@ void test_phases() {
 
 // ---- movmatrix
 
-__global__ void transpose_kernel(uint32_t *pairs) {
-    pairs[lane_id()] = transpose_matrix(pairs[lane_id()]);
-}
+__global__ void transpose_kernel(uint32_t *pairs) { pairs[lane_id()] = transpose_matrix(pairs[lane_id()]); }
 
 // "movmatrix": lane l has elements (l / 4, 2 (l % 4)) and + 1, before and after.
 void test_transpose() {

@@ -26,18 +26,23 @@ enum class Rows { aligned, odd };
 
 constexpr int64_t workspace_bytes = 64 << 20;
 
+// What simt's device 0 plays, then device 1.
+cuda::Traits played = cuda::find_known_device("A100")->traits;
+constexpr cuda::Traits played_by_1 = {"H100", 90, 2};
+
 // The choice that a call should lead to.
-cuda::Choice choice_of(Kind kind, const Shape &s, int32_t dtype, Rows rows) {
+cuda::Choice choice_of(Kind kind, const Shape &s, int32_t dtype, Rows rows, int64_t block_size) {
     const bool nf4 = kind == Kind::nf4 || kind == Kind::nf4_backward, bf16 = dtype == NF4J_BF16;
     const int64_t columns = kind == Kind::nf4 ? s.k : s.n;  // of the weight
-    const cuda::Weight weight = !nf4                ? cuda::Weight::dense
-                                : columns % 64 == 0 ? cuda::Weight::nf4_whole_tiles
-                                                    : cuda::Weight::nf4;
+    const cuda::Weight weight = !nf4              ? cuda::Weight::dense
+                                : columns % 64    ? cuda::Weight::nf4
+                                : block_size < 64 ? cuda::Weight::nf4_whole_tiles
+                                                  : cuda::Weight::nf4_row_scales;
     const cuda::Access access = !bf16                                              ? cuda::Access::any
                                 : rows == Rows::odd || weight == cuda::Weight::nf4 ? cuda::Access::rows
                                                                                    : cuda::Access::copied;
-    const cuda::ProductShape shape = {s.m, s.n, s.k, bf16, access, weight, false};
-    return cuda::choose(shape, cuda::find_known_device("A100")->traits, workspace_bytes);
+    const cuda::ProductShape shape = {s.m, s.n, s.k, bf16, access, weight, false, false};
+    return cuda::choose(shape, played, workspace_bytes);
 }
 
 // The lines of the table that were taken, and those of them that split k.
@@ -103,7 +108,7 @@ private:
     std::unique_ptr<Weight> here_, there_;
 };
 
-// nf4j_explain of what is aligned says the same.
+// nf4j_explain of what is aligned, in blocks of 64 or more, says the same.
 void test_explanation(const Device &simt, Kind kind, const Shape &s, int32_t dtype, const cuda::Choice &choice) {
     const int32_t operation = kind == Kind::nf4            ? NF4J_OP_NF4_MATMUL
                               : kind == Kind::nf4_backward ? NF4J_OP_NF4_MATMUL_BACKWARD
@@ -119,15 +124,16 @@ void test_explanation(const Device &simt, Kind kind, const Shape &s, int32_t dty
     std::snprintf(wanted, sizeof wanted, "%s%s, tiles of %dx%dx%d, %d stages, %lld blocks", v.name, parts, v.tile_m,
                   v.tile_n, v.depth, v.stages, static_cast<long long>(choice.blocks));
     check(std::strncmp(text, wanted, std::strlen(wanted)) == 0, "explained as %s, not as %s", text, wanted);
-    check(std::strstr(text, " us on A100: ") != nullptr, "explained without a floor: %s", text);
+    check(std::strstr(text, (std::string(" us on ") + played.name + ": ").c_str()) != nullptr,
+          "explained without a floor: %s", text);
 }
 
 void test_product(const Device &simt, const Device &reference, Kind kind, Shape s, int32_t dtype, Rows rows,
                   int64_t block_size, bool nested) {
-    const cuda::Choice choice = choice_of(kind, s, dtype, rows);
+    const cuda::Choice choice = choice_of(kind, s, dtype, rows, block_size);
     taken.insert(choice.variant);
     if (choice.splits > 1) taken_in_parts.insert(choice.variant);
-    if (rows == Rows::aligned) test_explanation(simt, kind, s, dtype, choice);
+    if (rows == Rows::aligned && block_size >= 64) test_explanation(simt, kind, s, dtype, choice);
 
     char what[160];
     std::snprintf(what, sizeof what, "%s [%lld, %lld, %lld], %s%s rows, blocks of %lld%s",
@@ -142,7 +148,7 @@ void test_product(const Device &simt, const Device &reference, Kind kind, Shape 
 
     // The fewest rows that get the same kernel, one by default, from the middle.
     const auto same = [&](int64_t count) {
-        const cuda::Choice c = choice_of(kind, {count, s.n, s.k}, dtype, rows);
+        const cuda::Choice c = choice_of(kind, {count, s.n, s.k}, dtype, rows, block_size);
         return std::strcmp(c.variant->name, choice.variant->name) == 0 && c.splits == choice.splits;
     };
     int64_t count = 1;
@@ -154,6 +160,17 @@ void test_product(const Device &simt, const Device &reference, Kind kind, Shape 
         for (int64_t j = 0; j < s.n; j++) equal = equal && bits_of(alone.at(i, j)) == bits_of(y.at(first + i, j));
     }
     check(equal, "%s: %lld rows alone have other bits", what, static_cast<long long>(count));
+}
+
+// Each line of the table that the device has was taken, and where it can split k also in parts.
+void test_coverage() {
+    for (const cuda::Variant &v : cuda::variants) {
+        if (played.capability < v.least_capability || v.most_capability < played.capability) continue;
+        check(taken.count(&v) > 0, "nothing here takes %s, tiles of %dx%d", v.name, v.tile_m, v.tile_n);
+        if (v.blocks_per_multiprocessor == 0) continue;
+        check(taken_in_parts.count(&v) > 0, "nothing here takes %s, tiles of %dx%d, with k in parts", v.name, v.tile_m,
+              v.tile_n);
+    }
 }
 
 }  // namespace
@@ -192,13 +209,27 @@ int main() {
     }
     test_product(simt, reference, Kind::nf4, {900, 1000, 768}, NF4J_BF16, Rows::aligned, 64, true);
 
-    const cuda::Traits played = cuda::find_known_device("A100")->traits;
-    for (const cuda::Variant &v : cuda::variants) {
-        if (played.capability < v.least_capability || v.most_capability < played.capability) continue;
-        check(taken.count(&v) > 0, "nothing here takes %s, tiles of %dx%d", v.name, v.tile_m, v.tile_n);
-        if (v.blocks_per_multiprocessor == 0) continue;
-        check(taken_in_parts.count(&v) > 0, "nothing here takes %s, tiles of %dx%d, with k in parts", v.name, v.tile_m,
-              v.tile_n);
+    test_coverage();
+
+    // wgmma: tiles of 128 and of 256 tokens, ragged on all sides, blocks with several tiles, more steps than stages.
+    const Device hopper(NF4J_BACKEND_SIMT, NF4J_ISA_AUTO, 0, workspace_bytes, 1);
+    if (!check(hopper.open(), "%s", nf4j_last_error())) return finish("simt product_test");
+    played = played_by_1;
+    constexpr Shape many_rows[] = {{65, 64, 72}, {130, 192, 200}, {300, 320, 136}};
+    for (const char *schedule : schedules) {
+        set_schedule(schedule);
+        for (const Shape &s : many_rows) {
+            const int64_t block_size = s.m % 2 ? 64 : 128;
+            test_product(hopper, reference, Kind::nf4_backward, s, NF4J_BF16, Rows::aligned, block_size, s.m > 65);
+            test_product(hopper, reference, Kind::nf4, {s.m, s.k, s.n}, NF4J_BF16, Rows::aligned, block_size, s.m > 65);
+        }
     }
+    set_schedule("0");
+    test_product(hopper, reference, Kind::nf4, {70, 64, 64}, NF4J_BF16, Rows::aligned, 32, true);
+    test_product(hopper, reference, Kind::nf4, {70, 64, 64}, NF4J_BF16, Rows::odd, 64, true);
+    test_coverage();
+    check(!Device(NF4J_BACKEND_SIMT, NF4J_ISA_AUTO, 0, 0, 2).open() &&
+              std::string(nf4j_last_error()).find("there is no device 2") != std::string::npos,
+          "a third device of simt: %s", nf4j_last_error());
     return finish("simt product_test");
 }

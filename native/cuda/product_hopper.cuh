@@ -1,0 +1,381 @@
+// Products of BF16 activations with NF4 weights on Hopper's wgmma, sums in F32: y = x * W^T and dx = dy * W for more
+// tokens than 64.
+//
+// The problem is turned round, c^T [features, tokens] = W * x^T (or W^T * dy^T), because wgmma takes its left factor
+// from registers, where a lane decodes the weights that it has loaded; they never touch shared memory. Features are
+// the columns of c: rows of W, or for dx its columns.
+//
+//   block      128 features x 128 or 256 tokens, one after the other (persistent), k by 64
+//   warps 0-7  two warpgroups of 64 features each: load, decode, multiply; warp w has features 16 w ...
+//   warp 8     one thread copies boxes of 64 k x tokens of x into a ring by TMA; warps 9-11 only give registers back
+//
+//   shared memory, in order              256 tokens   128 tokens
+//     ring of boxes [tokens][64]          4 x 32 KB    8 x 16 KB   128-byte rows, chunks exchanged (chunk ^ row % 8)
+//     adapter: tokens [tokens][64]            32 KB        16 KB   the same layout, written by the consumers
+//     adapter: features [128][64]             16 KB        16 KB
+//     16 values of the codes x 32 lanes        2 KB         2 KB   no two lanes meet in a bank
+//     map of 8-bit scales                      1 KB         1 KB
+//     mbarriers full, empty                    64 B        128 B
+//
+// Weights come straight from global memory, one step ahead, 16 bytes a lane: a warp's part of a step is one tile of
+// fragment bytes (nf4_weight.cuh), 512 contiguous bytes that nobody else in the block needs, so that shared memory
+// would add traffic and save nothing. Forward, a lane's word i of its tile is its A fragment of k = 16 i ... For dx the
+// reduction runs over the tile's rows: word w (the warp's) of four tiles, and each 8x8 block is transposed between
+// lanes (movmatrix): 16 for a step and warp, where a detour through shared memory would write and read all weights.
+//
+// One step of a consumer, for each of four fragments:  wait until the product that used the fragment a step ago is
+// done; decode; fence; multiply. So up to three products are on their way while the next fragment is decoded, and a
+// box goes back to the producer when the last product of its step is done.
+//
+// Budget of a step with 256 tokens, in clocks of an SM (a model: nobody has measured it): tensor cores 1024; shared
+// memory 512 for B and 256 for the table; issue slots of each scheduler 2 warps x 300 of 1024. Floor: 2 m n k / 790
+// TFLOP/s on an H100. L2: 32 KB of x and 4.5 KB of weights for each step and block.
+//
+// Sums begin with the adapter's product, then go over ascending k: the bits of product_bf16.cuh, as far as the two
+// instructions round alike. An adapter with dropout (dx) stays there: factors between the two products would need the
+// sums in other registers, and there are no more.
+//
+// Run it alone: build/native/test/conformance --backend simt --isa sm_90a --op nf4_matmul
+#pragma once
+
+#include "cuda/factor.cuh"
+#include "cuda/ptx_hopper.cuh"
+
+namespace nf4j::cuda {
+
+template <class T, bool Backward>
+struct HopperTile {
+    static constexpr int features = T::n;
+    static constexpr int tokens = T::m;
+    static constexpr bool backward = Backward;  // dx = dy * W
+    static constexpr int halves = tokens / WgmmaSums::cols;
+    static constexpr int consumers = T::threads;
+    static constexpr int threads = consumers + 128;
+    static constexpr int box = tokens * bf16_depth;
+    static constexpr int box_bytes = box * 2;
+    static constexpr int stages = T::stages;
+    static constexpr int fragments = bf16_depth / 16;
+};
+
+// A place in the ring, and the parity of its phase.
+template <int Stages>
+struct RingPlace {
+    int stage = 0;
+    uint32_t parity = 0;
+
+    __device__ void advance() {
+        if (++stage < Stages) return;
+        stage = 0;
+        parity ^= 1;
+    }
+};
+
+// The weights of this warp: 16 features x 64 k in a step.
+template <class T>
+class WeightFragments {
+public:
+    // Asks for the weights of a first step.
+    __device__ WeightFragments(const Nf4View &weight, Shared<float> table, Shared<float> nested, int64_t feature0)
+        : weight_(weight), table_(table), nested_(nested), nested_offset_(weight.absmax8 ? *weight.nested_offset : 0) {
+        fetch(feature0, 0);
+    }
+
+    // Takes the weights that were asked for, and asks for those of a next step.
+    __device__ void advance(int64_t feature0, int64_t step) {
+        codes_ = next_codes_;
+        scales_[0] = finished(next_scales_[0]);
+        scales_[1] = finished(next_scales_[1]);
+        fetch(feature0, step);
+    }
+
+    // The fragment of k = 16 i ... of the step: round(code * scale), pair by pair in the order of the bytes.
+    __device__ void decode(int i, WgmmaFragment &a) const {
+        const float upper = scale(0, i), lower = scale(1, i);
+#pragma unroll
+        for (int byte = 0; byte < 4; byte++) {
+            const float even = value(codes_.v[i], 2 * byte + 1), odd = value(codes_.v[i], 2 * byte);
+            const float by = byte % 2 == 0 ? upper : lower;
+            const uint32_t weights = pack_bf16(even * by, odd * by);
+            if constexpr (T::backward) {
+                a.set(byte % 2 * 2 + byte / 2, transpose_matrix(weights));
+            } else {
+                a.set(byte, weights);
+            }
+        }
+    }
+
+private:
+    // What there is of a scale while its parts are on their way.
+    struct Scale {
+        float absmax;  // or, with double quantization, the absmax of the group
+        int code;
+    };
+
+    __device__ void fetch(int64_t feature0, int64_t step) {
+        const int64_t feature = feature0 + warp_id() * 16;
+        if constexpr (T::backward) {
+            // Fragment i is of tile row 4 step + i; the lanes t = i of each quad fetch its scales.
+            const int64_t tile_col = feature / nf4_tile_cols;
+            const auto word = static_cast<int>(feature % nf4_tile_cols / 16);
+#pragma unroll
+            for (int i = 0; i < T::fragments; i++) {
+                const int64_t tile_row = step * T::fragments + i;
+                next_codes_.v[i] =
+                    is_there(tile_row, tile_col)
+                        ? load_global<uint32_t>(weight_.tile(tile_row, tile_col) + lane_id() * 16 + word * 4)
+                        : 0;
+            }
+            fetch_scales(step * bf16_depth + lane_id() % 4 * nf4_tile_rows, feature);
+        } else {
+            const int64_t tile_row = feature / nf4_tile_rows;
+            next_codes_ = is_there(tile_row, step)
+                              ? load_global<Vector<uint32_t, 4>>(weight_.tile(tile_row, step) + lane_id() * 16)
+                              : Vector<uint32_t, 4>{};
+            fetch_scales(feature, step * bf16_depth);
+        }
+    }
+
+    __device__ bool is_there(int64_t tile_row, int64_t tile_col) const {
+        return tile_row * nf4_tile_rows < weight_.rows && tile_col < weight_.tile_cols;
+    }
+
+    // Of rows lane / 4 and + 8 of a tile; 0 where there are no weights.
+    __device__ void fetch_scales(int64_t row, int64_t col) {
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const int64_t r = row + lane_id() / 4 + 8 * i;
+            next_scales_[i] = {0, 0};
+            if (r >= weight_.rows || col >= weight_.cols) continue;
+            const int64_t block = (r * weight_.cols + col) >> weight_.block_shift;
+            if (weight_.absmax32) {
+                next_scales_[i].absmax = weight_.absmax32[block];
+            } else {
+                next_scales_[i] = {weight_.nested_absmax[block / nested_block_size], weight_.absmax8[block]};
+            }
+        }
+    }
+
+    // As Nf4View::scale.
+    __device__ float finished(const Scale &scale) const {
+        return weight_.absmax32 ? scale.absmax : nested_.load(scale.code) * scale.absmax + nested_offset_;
+    }
+
+    // The value of nibble number i of a word.
+    __device__ float value(uint32_t word, int i) const {
+        return table_.load(static_cast<int>((word >> (4 * i) & 15) * warp_size | static_cast<uint32_t>(lane_id())));
+    }
+
+    __device__ float scale(int half, int fragment) const {
+        if constexpr (T::backward) return shuffle(scales_[half], lane_id() / 4 * 4 + fragment);
+        return scales_[half];
+    }
+
+    const Nf4View &weight_;
+    Shared<float> table_, nested_;
+    float nested_offset_;
+    Vector<uint32_t, 4> codes_, next_codes_;
+    float scales_[2];
+    Scale next_scales_[2];
+};
+
+template <class T>
+class HopperProduct {
+public:
+    using AdapterTokens = Factor<Load::elements, T::tokens, T::consumers, 1>;
+    using AdapterFeatures = Factor<Load::elements, T::features, T::consumers, 1>;
+    using Sums = WgmmaSums[T::halves];
+
+    static constexpr int table_entries = 16 * warp_size;
+    static constexpr int nested_entries = 256;
+    static constexpr int64_t adapter_bytes = AdapterTokens::shared_bytes() + AdapterFeatures::shared_bytes();
+    static constexpr int64_t shared_bytes =
+        T::stages * T::box_bytes + adapter_bytes + SharedArena::bytes_of(table_entries * 4) +
+        SharedArena::bytes_of(nested_entries * 4) + SharedArena::bytes_of(2 * T::stages * 8);
+
+    __device__ explicit HopperProduct(const Product &p) : p_(p) {
+        SharedArena arena;
+        ring_ = arena.take<bf16>(T::stages * T::box);
+        adapter_arena_ = arena;
+        adapter_ = arena.take<bf16>(adapter_bytes / 2);
+        table_ = arena.take<float>(table_entries);
+        nested_ = arena.take<float>(nested_entries);
+        mbarriers_ = arena.take<uint64_t>(2 * T::stages);
+    }
+
+    __device__ void run(const TensorMap &left) {
+        if (thread_id() == 0) {
+            for (int stage = 0; stage < T::stages; stage++) {
+                init_mbarrier(full(stage), 1);
+                init_mbarrier(empty(stage), T::consumers / warp_size);
+            }
+            publish_mbarriers();
+        }
+        const Nf4View &weight = p_.main.right.nf4;
+        for (int i = thread_id(); i < table_entries; i += T::threads) table_.store(i, weight.quant_map[i / warp_size]);
+        for (int i = thread_id(); weight.absmax8 && i < nested_entries; i += T::threads)
+            nested_.store(i, weight.nested_map[i]);
+        sync_threads();
+        // 168 registers each at the launch: 128 x 24 + 256 x 240 are no more.
+        if (thread_id() < T::consumers) {
+            take_registers<240>();
+            consume();
+        } else {
+            give_registers_back<24>();
+            if (thread_id() == T::consumers) produce(left);
+        }
+    }
+
+private:
+    __device__ SharedAddress full(int stage) const { return mbarriers_.address(stage); }
+    __device__ SharedAddress empty(int stage) const { return mbarriers_.address(T::stages + stage); }
+
+    // The tiles of this block, in the same order for producer and consumers: blocks that run together share x.
+    // body(feature0, token0, feature0 of the tile after it)
+    template <class Body>
+    __device__ void for_each_tile(const Body &body) const {
+        const int64_t across = ceil_div(p_.n, T::features), tiles = across * ceil_div(p_.m, T::tokens);
+        for (int64_t tile = block_id(); tile < tiles; tile += grid_blocks()) {
+            body(tile % across * T::features, tile / across * T::tokens, (tile + grid_blocks()) % across * T::features);
+        }
+    }
+
+    __device__ int64_t steps() const { return ceil_div(p_.main.k, bf16_depth); }
+
+    __device__ void produce(const TensorMap &left) const {
+        RingPlace<T::stages> at;
+        for_each_tile([&](int64_t, int64_t token0, int64_t) {
+            for (int64_t step = 0; step < steps(); step++) {
+                wait(empty(at.stage), at.parity ^ 1);  // at once in the first round
+                arrive_expecting(full(at.stage), T::box_bytes);
+                copy_box(ring_.address(at.stage * T::box), left, static_cast<int>(token0),
+                         static_cast<int>(step * bf16_depth), full(at.stage));
+                at.advance();
+            }
+        });
+    }
+
+    __device__ void consume() const {
+        RingPlace<T::stages> at;
+        WeightFragments<T> weights(p_.main.right.nf4, table_, nested_,
+                                   block_id() % ceil_div(p_.n, T::features) * T::features);
+        for_each_tile([&](int64_t feature0, int64_t token0, int64_t next_feature0) {
+            Sums sums;
+#pragma unroll
+            for (int h = 0; h < T::halves; h++) sums[h].clear();
+            if (p_.adapter.k > 0) add_adapter(feature0, token0, sums);
+            add_main(feature0, next_feature0, weights, at, sums);
+            p_.c_is_bf16 ? store<bf16>(feature0, token0, sums) : store<float>(feature0, token0, sums);
+        });
+    }
+
+    // += fragment i * the tokens of a tile.
+    __device__ static void multiply(Sums &sums, WgmmaFragment &a, Shared<bf16> tile, int i) {
+        wgmma_fence(a);
+#pragma unroll
+        for (int h = 0; h < T::halves; h++)
+            wgmma_bf16(sums[h], a, wgmma_descriptor(tile.address(h * WgmmaSums::cols * bf16_depth + 16 * i)));
+        wgmma_commit();
+    }
+
+    __device__ static void hold_all(Sums &sums) {
+#pragma unroll
+        for (int h = 0; h < T::halves; h++) hold(sums[h]);
+    }
+
+    __device__ void add_main(int64_t feature0, int64_t next_feature0, WeightFragments<T> &weights,
+                             RingPlace<T::stages> &at, Sums &sums) const {
+        WgmmaFragment a[T::fragments];
+        hold_all(sums);
+        int before = 0;
+        for (int64_t step = 0; step < steps(); step++) {
+            const bool is_last = step + 1 == steps();
+            weights.advance(is_last ? next_feature0 : feature0, is_last ? 0 : step + 1);
+            wait(full(at.stage), at.parity);
+#pragma unroll
+            for (int i = 0; i < T::fragments; i++) {
+                wgmma_wait<T::fragments - 1>();  // a[i] is free, with the last one all of the step before is done
+                if (i == T::fragments - 1 && step > 0) release(before);
+                weights.decode(i, a[i]);
+                multiply(sums, a[i], ring_.template as<bf16>(at.stage * T::box), i);
+            }
+            before = at.stage;
+            at.advance();
+        }
+        wgmma_wait<0>();
+        release(before);
+        hold_all(sums);
+    }
+
+    __device__ void release(int stage) const {
+        if (lane_id() == 0) arrive(empty(stage));
+    }
+
+    // Few steps, of elements that must be converted; one buffer. The producer fills the ring meanwhile.
+    __device__ void add_adapter(int64_t feature0, int64_t token0, Sums &sums) const {
+        SharedArena arena = adapter_arena_;
+        const Segment &s = p_.adapter;
+        const Parts parts(s.left.parts, s.right.parts, s.k, true);
+        AdapterTokens tokens(s.left, token0, parts, parts.left, arena);
+        AdapterFeatures features(s.right, feature0, parts, parts.right, arena);
+        WgmmaFragment a[T::fragments];
+        hold_all(sums);
+        int64_t step = 0;
+        do {  // not `for`: ptxas makes products wait for each other where it cannot see that there is one
+            sync_barrier(1, T::consumers);  // everybody is past the step before, or the tile before
+            tokens.issue();
+            features.issue();
+            fence_async_proxy();
+            sync_barrier(1, T::consumers);
+#pragma unroll
+            for (int i = 0; i < T::fragments; i++) {
+                uint32_t pairs[4];
+                features.left_fragment(pairs, warp_id() * 16, i);
+#pragma unroll
+                for (int r = 0; r < 4; r++) a[i].set(r, pairs[r]);
+                multiply(sums, a[i], adapter_, i);
+            }
+            wgmma_wait<0>();
+        } while (++step < parts.steps());
+        hold_all(sums);
+    }
+
+    // What store_result does, with the work of a row or a column done once.
+    template <typename C>
+    __device__ void store(int64_t feature0, int64_t token0, const Sums &sums) const {
+        const int64_t i0 = token0 + lane_id() % 4 * 2, j = feature0 + warp_id() * 16 + lane_id() / 4;
+        const float biases[2] = {bias(j), bias(j + 8)};
+        C *block = static_cast<C *>(p_.c) + i0 * p_.ldc + j;  // of 8 tokens
+#pragma unroll
+        for (int h = 0; h < T::halves; h++) {
+#pragma unroll
+            for (int r = 0; r < WgmmaSums::registers; r++) {
+                const int64_t i = i0 + h * WgmmaSums::cols + r / 4 * 8 + r % 2;
+                const int half = r / 2 % 2;
+                C *to = block + r % 2 * p_.ldc + half * 8;
+                if (i < p_.m && j + half * 8 < p_.n) {
+                    float result = p_.alpha * sums[h].get(r) + biases[half];
+                    if (p_.beta != 0) result += p_.beta * widen(load_global<C>(to));
+                    store_global(to, narrow<C>(result));
+                }
+                if (r % 4 == 3) block += 8 * p_.ldc;
+            }
+        }
+    }
+
+    // -0 changes nothing that it is added to.
+    __device__ float bias(int64_t j) const { return p_.bias.data && j < p_.n ? p_.bias.load(j) : -0.0f; }
+
+    const Product &p_;
+    SharedArena adapter_arena_;
+    Shared<bf16> ring_{}, adapter_{};
+    Shared<float> table_{}, nested_{};
+    Shared<uint64_t> mbarriers_{};
+};
+
+template <class T>
+__global__ void __launch_bounds__(T::threads, 1)
+    product_hopper_kernel(const Product p, const __grid_constant__ TensorMap left) {
+    HopperProduct<T>(p).run(left);
+}
+
+}  // namespace nf4j::cuda
