@@ -237,7 +237,7 @@ abi: $(LIBRARY) $(NATIVE)/test/abi_test ## accept a change of the C ABI; an inco
 
 $(NATIVE)/bench/%: bench/native/%.cpp native/include/nf4j.h | $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CXX) -std=c++17 -O2 -g $(WARNINGS) $< -o $@ $(TEST_LINK) -ldl
+	$(CXX) -std=c++17 -O2 -g $(WARNINGS) $(filter %.cpp,$^) -o $@ $(TEST_LINK) -ldl
 
 .PHONY: bench-native
 bench-native: $(LIBRARY) $(NATIVE)/bench/gemm_bench ## matrix products beside a BLAS: make bench-native BLAS=/path/of/libopenblas.so
@@ -265,8 +265,9 @@ test: check-if-possible maven native test-simt test-native ## everything that ne
 
 # ---- benchmarks ------------------------------------------------------------------------------------------------------
 
-BENCH_DRIVERS := $(addprefix $(NATIVE)/bench/,floors peer call_cost libany_vendor.so)
+BENCH_DRIVERS := $(addprefix $(NATIVE)/bench/,floors peer call_cost kernel libany_vendor.so)
 $(NATIVE)/bench/peer: $(wildcard bench/native/peer*.h)
+$(NATIVE)/bench/kernel: bench/native/kernel_cases.cpp bench/native/kernel_cases.h
 
 $(NATIVE)/bench/lib%.so: bench/native/%.c
 	@mkdir -p $(@D)

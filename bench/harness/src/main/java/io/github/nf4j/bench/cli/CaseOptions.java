@@ -50,6 +50,10 @@ final class CaseOptions {
         return op == null && shape == null;
     }
 
+    boolean isOnCpu() {
+        return backend == Backend.CPU;
+    }
+
     Device openDevice() {
         if (threads < 0) {
             throw usage("--threads is " + threads + "; expected at least 0");

@@ -8,7 +8,8 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
 
 /// `nf4j-bench list`.
-@Command(name = "list", mixinStandardHelpOptions = true, description = "Lists the cases of a suite.")
+@Command(name = "list", mixinStandardHelpOptions = true,
+        description = "Lists the cases of a suite. Each can be measured in the scopes call and kernel; see run --scope.")
 final class ListCommand implements Runnable {
     @Spec
     private CommandSpec spec;

@@ -18,6 +18,7 @@ import io.github.nf4j.bench.run.CaseRunner;
 import io.github.nf4j.bench.run.Checkout;
 import io.github.nf4j.bench.run.FloorProbe;
 import io.github.nf4j.bench.run.Host;
+import io.github.nf4j.bench.run.Scope;
 import io.github.nf4j.bench.run.SuiteRun;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -57,6 +58,10 @@ final class RunCommand implements Callable<Integer> {
                     + "which its goals name, and PEFT, unless none are wanted.")
     private List<String> peerNames;
 
+    @Option(names = "--scope", defaultValue = "call", paramLabel = "call|kernel",
+            description = "call: through FFM, as an application sees it. kernel: from C, without peers. Default: ${DEFAULT-VALUE}.")
+    private Scope scope;
+
     @Option(names = "--seed", defaultValue = "1", paramLabel = "N", description = "Of inputs and order. Default: ${DEFAULT-VALUE}.")
     private long seed;
 
@@ -72,7 +77,10 @@ final class RunCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException, InterruptedException {
         List<BenchCase> cases = options.cases();
-        List<PeerLibrary> libraries = peers();
+        List<PeerLibrary> libraries = scope == Scope.KERNEL ? List.of() : peers();
+        if (scope == Scope.KERNEL && !options.isOnCpu()) {
+            throw new ParameterException(spec.commandLine(), "--scope kernel: the C driver runs the backend cpu alone");
+        }
         PrintWriter console = spec.commandLine().getOut();
         Checkout checkout = Checkout.current();
         long begin = System.nanoTime();
@@ -85,7 +93,7 @@ final class RunCommand implements Callable<Integer> {
             }
             int threads = device.info().threads();
             ResultFile result;
-            try (CaseRunner runner = new CaseRunner(device, machine, start.floors(), start.run().seed());
+            try (CaseRunner runner = new CaseRunner(device, machine, start.floors(), start.run().seed(), scope);
                     Peers beside = new Peers(libraries, checkout, threads, machine.llcMb(), device.info().freeMemory())) {
                 result = new SuiteRun(out, start).run(cases, runner, beside::of, budget, quick, row -> print(console, row));
             }

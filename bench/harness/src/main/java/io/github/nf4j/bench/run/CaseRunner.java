@@ -17,6 +17,7 @@ import io.github.nf4j.bench.result.CaseResult.Verify;
 import io.github.nf4j.bench.result.Machine;
 import io.github.nf4j.bench.result.ResultFile.Floors;
 import io.github.nf4j.bench.stats.Summary;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -26,6 +27,7 @@ import java.util.OptionalDouble;
 public final class CaseRunner implements AutoCloseable {
     private static final double WARM_UP_SHARE = 0.2;
     private static final double WARM_ROW_SHARE = 0.25;
+    private static final int MOST_WARM_UPS = 1000;
     /// Buffers beyond this are not copied: more of them would only take longer to fill.
     private static final long MOST_ROTATED_BYTES = 1L << 30;
 
@@ -35,22 +37,25 @@ public final class CaseRunner implements AutoCloseable {
     private final Machine machine;
     private final Floors floors;
     private final long seed;
+    private final Scope scope;
+    private KernelProcess kernel;
 
     /// @param floors null if they are not known
-    public CaseRunner(Device device, Machine machine, Floors floors, long seed) {
+    public CaseRunner(Device device, Machine machine, Floors floors, long seed, Scope scope) {
         this.device = device;
         this.stream = device.newStream();
         this.info = device.info();
         this.machine = machine;
         this.floors = floors;
         this.seed = seed;
+        this.scope = scope;
     }
 
     public Key key(BenchCase benchCase, String cache) {
         String backend = info.backend().name().toLowerCase(Locale.ROOT);
         String isa = backend.equals("cpu") ? machine.isa() : null;
         return new Key(benchCase.op(), benchCase.shape(), benchCase.dims(), benchCase.dtype().name().toLowerCase(Locale.ROOT), backend,
-                isa, info.threads(), "call", cache);
+                isa, info.threads(), scope.toString(), cache);
     }
 
     /// @param nanos for the samples of all rows of the case
@@ -66,11 +71,14 @@ public final class CaseRunner implements AutoCloseable {
             if (!verify.ok()) {
                 return List.of(unmeasured(benchCase, Status.VOID, "the results are wrong", verify));
             }
+            if (scope == Scope.KERNEL) {
+                return kernelRows(benchCase, ours.buffers.slots(), verify, nanos);
+            }
             List<CaseResult> rows = new ArrayList<>();
             boolean bothRows = ours.buffers.slots() > 1;
             rows.add(measureBesideOthers(benchCase, ours, verify, peers, bothRows ? (long) (nanos * (1 - WARM_ROW_SHARE)) : nanos));
             if (bothRows) {
-                rows.add(measure(benchCase, ours.contender(1), 1, verify, PeerGroup.NONE, (long) (nanos * WARM_ROW_SHARE)));
+                rows.add(measureCalls(benchCase, ours.contender(1), 1, verify, PeerGroup.NONE, (long) (nanos * WARM_ROW_SHARE)));
             }
             return rows;
         } catch (Nf4jException | UnsupportedOperationException e) {
@@ -129,16 +137,44 @@ public final class CaseRunner implements AutoCloseable {
                 contender.warmUp((long) (nanos * WARM_UP_SHARE));
                 contenders.add(contender);
             }
-            return measure(benchCase, ours.contender(ours.buffers.slots()), ours.buffers.slots(), verify,
+            return measureCalls(benchCase, ours.contender(ours.buffers.slots()), ours.buffers.slots(), verify,
                     new PeerGroup(contenders, peers.missing()), nanos);
         } finally {
             others.forEach(Prepared::close);
         }
     }
 
-    private CaseResult measure(BenchCase benchCase, CallContender ours, int slots, Verify verify, PeerGroup peers, long nanos)
+    /// What was verified is the same library through FFM: the driver's buffers are its own.
+    private List<CaseResult> kernelRows(BenchCase benchCase, int slots, Verify verify, long nanos) throws InterruptedException {
+        try {
+            if (kernel == null) {
+                kernel = new KernelProcess(Checkout.current(), info.threads());
+            }
+            List<CaseResult> rows = new ArrayList<>();
+            for (int used : slots > 1 ? new int[] {slots, 1} : new int[] {1}) {
+                kernel.prepare(benchCase, used);
+                long share = slots == 1 ? nanos : (long) (nanos * (used == 1 ? WARM_ROW_SHARE : 1 - WARM_ROW_SHARE));
+                int warmUps = Math.clamp((long) (share * WARM_UP_SHARE) / Math.max(1, kernel.nanosPerSample()), 1, MOST_WARM_UPS);
+                kernel.sample(warmUps);
+                rows.add(
+                        measure(benchCase, kernel, warmUps * kernel.callsPerSample(), kernel.callsPerSample(), used, verify, PeerGroup.NONE,
+                                share));
+            }
+            return rows;
+        } catch (IOException e) {
+            return List.of(unmeasured(benchCase, Status.SKIPPED, e.getMessage(), null));
+        }
+    }
+
+    private CaseResult measureCalls(BenchCase benchCase, CallContender ours, int slots, Verify verify, PeerGroup peers, long nanos)
             throws InterruptedException {
         int warmup = ours.warmUp((long) (nanos * WARM_UP_SHARE));
+        return measure(benchCase, ours, warmup, ours.callsPerSample(), slots, verify, peers, nanos);
+    }
+
+    private CaseResult measure(BenchCase benchCase, Contender ours, int warmup, int callsPerSample, int slots, Verify verify,
+                               PeerGroup peers, long nanos)
+            throws InterruptedException {
         List<Contender> contenders = new ArrayList<>(List.of(ours));
         contenders.addAll(peers.contenders());
         OptionalDouble before = LoadMonitor.megahertz();
@@ -146,7 +182,7 @@ public final class CaseRunner implements AutoCloseable {
         OptionalDouble after = LoadMonitor.megahertz();
 
         Interleaver.Track track = outcome.tracks().getFirst();
-        Timing timing = new Timing("nanotime", warmup, ours.callsPerSample(), slots, track.samples(), track.disturbed(),
+        Timing timing = new Timing("nanotime", warmup, callsPerSample, slots, track.samples(), track.disturbed(),
                 outcome.foreignShare(), before.isPresent() && after.isPresent()
                         ? new double[] {before.getAsDouble(), after.getAsDouble()} : null);
         Summary stats = Summary.of(track.samples());
@@ -168,11 +204,15 @@ public final class CaseRunner implements AutoCloseable {
         StringBuilder shape = new StringBuilder("^" + key.shape().replace(".", "\\."));
         key.dims().forEach((name, size) -> shape.append(',').append(name).append('=').append(size));
         return "bench/nf4j-bench run --suite full --op '^" + key.op().replace(".", "\\.") + "$' --shape '" + shape + "," + key.dtype()
-                + "$' --backend " + key.backend() + " --threads " + key.threads() + " --seed " + seed + " --out case.json";
+                + "$' --backend " + key.backend() + " --threads " + key.threads() + " --scope " + key.scope() + " --seed " + seed
+                + " --out case.json";
     }
 
     @Override
     public void close() {
+        if (kernel != null) {
+            kernel.close();
+        }
         stream.close();
     }
 }

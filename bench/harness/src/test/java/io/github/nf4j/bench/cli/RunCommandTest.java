@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.github.nf4j.bench.cases.BenchCase;
+import io.github.nf4j.bench.cases.Catalog;
 import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.CaseResult.Status;
 import io.github.nf4j.bench.result.ResultFile;
@@ -13,6 +15,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.Set;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -111,6 +114,22 @@ class RunCommandTest {
         assertEquals(2, unknown.exitCode());
         assertTrue(unknown.err().contains("the nearest are smollm2-135m"), unknown::toString);
         assertEquals(2, CommandRun.of("train", "--layers", "0").exitCode());
+    }
+
+    @Test
+    void everyOperationIsAlsoMeasuredFromC() {
+        Path file = folder.resolve("kernel.json");
+        CommandRun run = CommandRun.of("run", "--suite", "smoke", "--scope", "kernel", "--budget", "1h", "--quick", "--out",
+                file.toString());
+        assertEquals(0, run.exitCode(), run::toString);
+        ResultFile result = ResultFiles.read(file);
+        assertEquals(Catalog.cases(Catalog.Suite.SMOKE).stream().map(BenchCase::op).collect(Collectors.toSet()),
+                result.cases().stream().map(row -> row.key().op()).collect(Collectors.toSet()));
+        for (CaseResult row : result.cases()) {
+            assertTrue(row.isMeasured() && row.key().scope().equals("kernel") && row.id().contains("/kernel/"), row::toString);
+            assertTrue(row.repro().contains("--scope kernel"), row::repro);
+        }
+        assertEquals(2, CommandRun.of("run", "--scope", "kernel", "--backend", "reference", "--out", "unused.json").exitCode());
     }
 
     @Test
