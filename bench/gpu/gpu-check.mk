@@ -7,11 +7,21 @@ $(NATIVE)/bench/gpu_bench: bench/native/gpu_bench.cpp $(wildcard bench/native/gp
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -O2 -g $(WARNINGS) -I$(CUDA_ROOT)/include $< -o $@ $(TEST_LINK) -ldl
 
+# What the library says where there is no driver, or one that cannot be used.
+FAKE_DRIVER := $(NATIVE)/test/driver/libcuda.so.1
+$(FAKE_DRIVER): native/test/driver/fake_cuda.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O1 -g -fPIC -shared $(WARNINGS) $< -o $@
+
+.PHONY: test-driver
+test-driver: cuda $(NATIVE)/test/device_test $(FAKE_DRIVER)
+	native/test/driver/driver.sh $(NATIVE)/test/device_test $(NATIVE)/test/driver
+
 .PHONY: gpu-kit
 gpu-kit: cuda simt $(CONFORMANCE) $(NATIVE)/test/device_test $(NATIVE)/bench/gpu_bench java bench-build test-classes
 	bench/gpu/kit.sh $(BUILD) $(GPU_KIT)
 
 # On a machine without a GPU the kit runs in small, on simt: that shows that it works, and measures nothing.
 .PHONY: gpu-check
-gpu-check: gpu-kit ## pack, and run, the checks and benchmarks of a GPU: make gpu-check [MODEL=file.gguf]
+gpu-check: test-driver gpu-kit ## pack, and run, the checks and benchmarks of a GPU: make gpu-check [MODEL=file.gguf]
 	bench/gpu/check.sh $(GPU_KIT) $(BUILD)/gpu-check/run $(MODEL)
