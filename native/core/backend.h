@@ -53,6 +53,9 @@ struct Backend {
     int32_t (*stream_synchronize)(nf4j_stream *stream);
     int32_t (*alloc)(nf4j_device *device, int64_t bytes, void **data);
     int32_t (*free)(nf4j_device *device, void *data);
+    // Null where memory has no pages to move: alloc serves then.
+    int32_t (*alloc_paged)(nf4j_device *device, int64_t bytes, void **data);
+    int32_t (*prefetch)(nf4j_stream *stream, const void *data, int64_t bytes);
     int32_t (*explain)(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, int64_t k, int32_t dtype,
                        char *text, int64_t capacity);
     int64_t (*nf4_weight_bytes)(int64_t rows, int64_t cols, int64_t block_size, int32_t double_quant);

@@ -199,6 +199,25 @@ int32_t nf4j_memory_alloc(nf4j_device *device, int64_t bytes, void **data) {
     return bytes == 0 ? NF4J_OK : device->backend->alloc(device, bytes, data);
 }
 
+int32_t nf4j_memory_alloc_paged(nf4j_device *device, int64_t bytes, void **data) {
+    const Check check("memory_alloc_paged");
+    if (!check.not_null("device", device) || !check.at_least("bytes", bytes, 0) || !check.not_null("data", data)) {
+        return NF4J_INVALID_ARGUMENT;
+    }
+    *data = nullptr;
+    const Backend &backend = *device->backend;
+    return bytes == 0 ? NF4J_OK : (backend.alloc_paged ? backend.alloc_paged : backend.alloc)(device, bytes, data);
+}
+
+int32_t nf4j_memory_prefetch(nf4j_stream *stream, const void *data, int64_t bytes) {
+    const Check check("memory_prefetch");
+    if (!check.stream(stream) || !check.at_least("bytes", bytes, 0) || (bytes > 0 && !check.not_null("data", data))) {
+        return NF4J_INVALID_ARGUMENT;
+    }
+    const Backend &backend = *stream->device->backend;
+    return bytes > 0 && backend.prefetch ? backend.prefetch(stream, data, bytes) : NF4J_OK;
+}
+
 int32_t nf4j_memory_free(nf4j_device *device, void *data) {
     const Check check("memory_free");
     if (!check.not_null("device", device)) return NF4J_INVALID_ARGUMENT;

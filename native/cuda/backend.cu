@@ -77,6 +77,8 @@ Backend make_table() {
     table.stream_synchronize = stream_synchronize;
     table.alloc = alloc;
     table.free = free;
+    table.alloc_paged = alloc_paged;
+    table.prefetch = prefetch;
     table.explain = explain;
     table.nf4_weight_bytes = nf4_weight_bytes;
     table.memory_copy = memory_copy;

@@ -201,20 +201,57 @@ void stream_destroy(nf4j_stream *stream) {
 
 int32_t stream_synchronize(nf4j_stream *stream) { return check(cudaStreamSynchronize(native(stream)), "queued work"); }
 
-int32_t alloc(nf4j_device *device, int64_t bytes, void **data) {
-    *data = nullptr;
-    int32_t status = check(cudaSetDevice(gpu_of(device)->ordinal), "the device cannot be chosen");
-    if (status != NF4J_OK) return status;
-    const cudaError_t error = cudaMalloc(data, static_cast<size_t>(bytes));
+namespace {
+
+int32_t allocated(cudaError_t error, const char *kind, int64_t bytes) {
     if (error != cudaErrorMemoryAllocation) return check(error, "allocation");
     cudaGetLastError();  // an allocation that failed spoils nothing
     size_t free_bytes = 0, total = 0;
     cudaMemGetInfo(&free_bytes, &total);
-    return fail(NF4J_OUT_OF_MEMORY, "cuda: %lld bytes of device memory cannot be allocated, %zu of %zu are free",
-                static_cast<long long>(bytes), free_bytes, total);
+    return fail(NF4J_OUT_OF_MEMORY,
+                "cuda: %lld bytes of %s memory cannot be allocated, %zu of the device's %zu are free",
+                static_cast<long long>(bytes), kind, free_bytes, total);
 }
 
-int32_t free(nf4j_device *, void *data) { return check(cudaFree(data), "free"); }
+bool moves_pages(const Gpu *gpu) {
+    int concurrent = 0;
+    return cudaDeviceGetAttribute(&concurrent, cudaDevAttrConcurrentManagedAccess, gpu->ordinal) == cudaSuccess &&
+           concurrent;
+}
+
+}  // namespace
+
+int32_t alloc(nf4j_device *device, int64_t bytes, void **data) {
+    *data = nullptr;
+    const int32_t status = check(cudaSetDevice(gpu_of(device)->ordinal), "the device cannot be chosen");
+    return status != NF4J_OK ? status : allocated(cudaMalloc(data, static_cast<size_t>(bytes)), "device", bytes);
+}
+
+int32_t alloc_paged(nf4j_device *device, int64_t bytes, void **data) {
+    *data = nullptr;
+    const int32_t status = check(cudaSetDevice(gpu_of(device)->ordinal), "the device cannot be chosen");
+    if (status != NF4J_OK) return status;
+    const auto size = static_cast<size_t>(bytes);
+    return moves_pages(gpu_of(device)) ? allocated(cudaMallocManaged(data, size), "managed", bytes)
+                                       : allocated(cudaMallocHost(data, size), "pinned", bytes);
+}
+
+int32_t prefetch(nf4j_stream *stream, const void *data, int64_t bytes) {
+    cudaPointerAttributes of = {};
+    cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
+    int32_t status = check(cudaPointerGetAttributes(&of, data), "prefetch");
+    if (status == NF4J_OK) status = check(cudaStreamIsCapturing(native(stream), &capturing), "prefetch");
+    if (status != NF4J_OK || of.type != cudaMemoryTypeManaged || capturing != cudaStreamCaptureStatusNone)
+        return status;
+    const cudaMemLocation here = {cudaMemLocationTypeDevice, gpu_of(stream->device)->ordinal};
+    return check(cudaMemPrefetchAsync(data, static_cast<size_t>(bytes), here, 0, native(stream)), "prefetch");
+}
+
+int32_t free(nf4j_device *, void *data) {
+    cudaPointerAttributes of = {};
+    const bool pinned = cudaPointerGetAttributes(&of, data) == cudaSuccess && of.type == cudaMemoryTypeHost;
+    return check(pinned ? cudaFreeHost(data) : cudaFree(data), "free");
+}
 
 int32_t copy(nf4j_stream *stream, void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t width,
              int64_t rows) {

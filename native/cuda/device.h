@@ -18,6 +18,8 @@ void stream_destroy(nf4j_stream *stream);
 int32_t stream_synchronize(nf4j_stream *stream);
 int32_t alloc(nf4j_device *device, int64_t bytes, void **data);
 int32_t free(nf4j_device *device, void *data);
+int32_t alloc_paged(nf4j_device *device, int64_t bytes, void **data);
+int32_t prefetch(nf4j_stream *stream, const void *data, int64_t bytes);
 
 // Queues a copy of `rows` pieces of `width` bytes between device memory and device or host memory.
 int32_t copy(nf4j_stream *stream, void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t width,

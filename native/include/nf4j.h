@@ -163,7 +163,13 @@ NF4J_API int32_t nf4j_explain(nf4j_stream *stream, int32_t operation, int64_t m,
 
 /* Device memory, 64-byte aligned, contents undefined. bytes = 0 gives null. */
 NF4J_API int32_t nf4j_memory_alloc(nf4j_device *device, int64_t bytes, void **data);
+/* The same, but on a GPU it may be larger than the GPU's memory: managed memory, whose pages come when they are used, or pinned
+ * memory of the host where a GPU cannot do that. For what is used once a step, such as an optimizer's states. */
+NF4J_API int32_t nf4j_memory_alloc_paged(nf4j_device *device, int64_t bytes, void **data);
+/* Of either kind. */
 NF4J_API int32_t nf4j_memory_free(nf4j_device *device, void *data);
+/* Queues that the pages of paged memory come to the GPU. Nothing to do for other memory, and while the stream is captured. */
+NF4J_API int32_t nf4j_memory_prefetch(nf4j_stream *stream, const void *data, int64_t bytes);
 /* dst = src, same shape and type; any type. Either may be host memory (the GPU backends tell by the address). */
 NF4J_API int32_t nf4j_memory_copy(nf4j_stream *stream, const nf4j_tensor *src, const nf4j_tensor *dst);
 /* Every element of dst becomes value, rounded to its type. */

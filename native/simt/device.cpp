@@ -83,6 +83,10 @@ int32_t free(nf4j_device *, void *data) {
     return NF4J_OK;
 }
 
+int32_t alloc_paged(nf4j_device *device, int64_t bytes, void **data) { return alloc(device, bytes, data); }
+
+int32_t prefetch(nf4j_stream *, const void *, int64_t) { return NF4J_OK; }
+
 int32_t copy(nf4j_stream *stream, void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t width,
              int64_t rows) {
     if (simt::Capture *capture = simt::Capture::active()) {

@@ -77,12 +77,50 @@ void test_copies(const Opened &on) {
     must(nf4j_memory_free(on.device, b), "memory_free");
 }
 
+// Paged memory is memory: AdamW with its states there takes the very steps of one with its states in device memory.
+void test_paged(const Opened &on) {
+    constexpr int64_t n = 5000;
+    void *data = &data;
+    must(nf4j_memory_alloc_paged(on.device, 0, &data), "memory_alloc_paged");
+    check(data == nullptr, "0 bytes gave memory");
+    check(nf4j_memory_alloc_paged(on.device, -1, &data) == NF4J_INVALID_ARGUMENT, "-1 bytes were allocated");
+    std::vector<float> results[2];
+    for (const bool paged : {false, true}) {
+        void *arrays[4];  // parameter, gradient, m, v
+        for (int i = 0; i < 4; i++) {
+            must((paged && i >= 2 ? nf4j_memory_alloc_paged : nf4j_memory_alloc)(on.device, n * 4, &arrays[i]),
+                 "alloc");
+            const nf4j_tensor t = {arrays[i], 1, n, n, NF4J_F32, 0};
+            must(nf4j_memory_fill(on.stream, i == 0 ? 1.5 : i == 1 ? -0.75 : 0, &t), "fill");
+        }
+        const nf4j_adamw_parameter parameter = {
+            static_cast<float *>(arrays[0]), static_cast<float *>(arrays[1]), arrays[2], arrays[3], nullptr, n};
+        for (int64_t step = 1; step <= 3; step++) {
+            const nf4j_adamw_options options = {sizeof options, 0.1f, 0.9f, 0.999f, 1e-8f, 0.01f, step};
+            for (int i = 2; i < 4; i++) must(nf4j_memory_prefetch(on.stream, arrays[i], n * 4), "memory_prefetch");
+            must(nf4j_optim_adamw(on.stream, &options, &parameter, 1, nullptr), "adamw");
+        }
+        std::vector<float> &result = results[paged ? 1 : 0];
+        result.resize(4 * n);
+        for (int i = 0; i < 4; i++) {
+            const nf4j_tensor from = {arrays[i], 1, n, n, NF4J_F32, 0},
+                              to = {result.data() + i * n, 1, n, n, NF4J_F32, 0};
+            must(nf4j_memory_copy(on.stream, &from, &to), "copy");
+        }
+        must(nf4j_stream_synchronize(on.stream), "synchronize");
+        for (void *array : arrays) must(nf4j_memory_free(on.device, array), "memory_free");
+    }
+    check(results[0][0] > 1.5f && std::memcmp(results[0].data(), results[1].data(), results[0].size() * 4) == 0,
+          "with paged states AdamW took another step");
+}
+
 void run(int32_t backend) {
     const Opened on(backend);
     must(on.status, "device_open");
     test_info(on);
     test_out_of_memory(on);
     test_copies(on);
+    test_paged(on);
 }
 
 }  // namespace

@@ -1171,6 +1171,68 @@ public class Nf4jH extends Nf4jSymbols {
         }
     }
 
+    private static class nf4j_memory_alloc_paged {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Nf4jH.C_INT,
+            Nf4jH.C_POINTER,
+            Nf4jH.C_LONG,
+            Nf4jH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("nf4j_memory_alloc_paged");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t nf4j_memory_alloc_paged(nf4j_device *device, int64_t bytes, void **data)
+     * }
+     */
+    public static FunctionDescriptor nf4j_memory_alloc_paged$descriptor() {
+        return nf4j_memory_alloc_paged.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t nf4j_memory_alloc_paged(nf4j_device *device, int64_t bytes, void **data)
+     * }
+     */
+    public static MethodHandle nf4j_memory_alloc_paged$handle() {
+        return nf4j_memory_alloc_paged.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t nf4j_memory_alloc_paged(nf4j_device *device, int64_t bytes, void **data)
+     * }
+     */
+    public static MemorySegment nf4j_memory_alloc_paged$address() {
+        return nf4j_memory_alloc_paged.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t nf4j_memory_alloc_paged(nf4j_device *device, int64_t bytes, void **data)
+     * }
+     */
+    public static int nf4j_memory_alloc_paged(MemorySegment device, long bytes, MemorySegment data) {
+        var mh$ = nf4j_memory_alloc_paged.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("nf4j_memory_alloc_paged", device, bytes, data);
+            }
+            return (int)mh$.invokeExact(device, bytes, data);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
     private static class nf4j_memory_free {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             Nf4jH.C_INT,
@@ -1225,6 +1287,68 @@ public class Nf4jH extends Nf4jSymbols {
                 traceDowncall("nf4j_memory_free", device, data);
             }
             return (int)mh$.invokeExact(device, data);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class nf4j_memory_prefetch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Nf4jH.C_INT,
+            Nf4jH.C_POINTER,
+            Nf4jH.C_POINTER,
+            Nf4jH.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("nf4j_memory_prefetch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t nf4j_memory_prefetch(nf4j_stream *stream, const void *data, int64_t bytes)
+     * }
+     */
+    public static FunctionDescriptor nf4j_memory_prefetch$descriptor() {
+        return nf4j_memory_prefetch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t nf4j_memory_prefetch(nf4j_stream *stream, const void *data, int64_t bytes)
+     * }
+     */
+    public static MethodHandle nf4j_memory_prefetch$handle() {
+        return nf4j_memory_prefetch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t nf4j_memory_prefetch(nf4j_stream *stream, const void *data, int64_t bytes)
+     * }
+     */
+    public static MemorySegment nf4j_memory_prefetch$address() {
+        return nf4j_memory_prefetch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t nf4j_memory_prefetch(nf4j_stream *stream, const void *data, int64_t bytes)
+     * }
+     */
+    public static int nf4j_memory_prefetch(MemorySegment stream, MemorySegment data, long bytes) {
+        var mh$ = nf4j_memory_prefetch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("nf4j_memory_prefetch", stream, data, bytes);
+            }
+            return (int)mh$.invokeExact(stream, data, bytes);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

@@ -28,10 +28,22 @@ public final class Memory implements AutoCloseable {
     ///
     /// @throws OutOfDeviceMemoryException if there is not that much
     public static Memory allocate(Device device, long bytes) {
+        return allocate(device, bytes, false);
+    }
+
+    /// As [#allocate], but on a GPU it may be larger than the GPU's memory: its pages come when they are used. For what is used
+    /// once a step, such as an optimizer's moments.
+    public static Memory allocatePaged(Device device, long bytes) {
+        return allocate(device, bytes, true);
+    }
+
+    private static Memory allocate(Device device, long bytes, boolean paged) {
         device.handle().acquire();
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment result = arena.allocate(ValueLayout.ADDRESS);
-            Status.check(Nf4jH.nf4j_memory_alloc(device.handle().pointer(), bytes, result));
+            MemorySegment pointer = device.handle().pointer();
+            Status.check(paged ? Nf4jH.nf4j_memory_alloc_paged(pointer, bytes, result)
+                    : Nf4jH.nf4j_memory_alloc(pointer, bytes, result));
             return new Memory(device, bytes, result.get(ValueLayout.ADDRESS, 0));
         } catch (RuntimeException e) {
             device.handle().release();

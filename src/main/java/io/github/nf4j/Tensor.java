@@ -32,7 +32,15 @@ public final class Tensor implements AutoCloseable {
     ///
     /// @throws OutOfDeviceMemoryException if there is not that much
     public static Tensor allocate(Device device, DType dtype, long rows, long cols) {
-        Memory memory = Memory.allocate(device, span(dtype, rows, cols, cols));
+        return owning(Memory.allocate(device, span(dtype, rows, cols, cols)), dtype, rows, cols);
+    }
+
+    /// As [#allocate], in memory of [Memory#allocatePaged].
+    public static Tensor allocatePaged(Device device, DType dtype, long rows, long cols) {
+        return owning(Memory.allocatePaged(device, span(dtype, rows, cols, cols)), dtype, rows, cols);
+    }
+
+    private static Tensor owning(Memory memory, DType dtype, long rows, long cols) {
         return new Tensor(memory, true, memory.segment(), dtype, rows, cols, cols);
     }
 

@@ -217,6 +217,15 @@ final class FinetuneCommand implements Callable<Integer> {
                 description = "Decoupled, as in AdamW. Default: ${DEFAULT-VALUE}.")
         private double weightDecay;
 
+        private enum Optimizer {
+            ADAMW, PAGED_ADAMW
+        }
+
+        @Option(names = "--optim", defaultValue = "adamw", paramLabel = "adamw|paged_adamw",
+                description = "paged_adamw keeps the optimizer's moments where a GPU fetches them when it needs them: for adapters that "
+                        + "fill its memory. Same results. Default: ${DEFAULT-VALUE}.")
+        private Optimizer optimizer;
+
         @Option(names = "--max-grad-norm", defaultValue = "1", paramLabel = "NORM",
                 description = "The gradients' global norm is clipped to this; 0 for no clipping. Default: ${DEFAULT-VALUE}.")
         private double maxGradNorm;
@@ -273,7 +282,8 @@ final class FinetuneCommand implements Callable<Integer> {
                 case LINEAR -> new LrSchedule.Linear(warmup, total);
                 case COSINE -> new LrSchedule.Cosine(warmup, total);
             };
-            return new Trainer.Settings(total, batchSize, gradAccum, learningRate, chosen, weightDecay, maxGradNorm, !noShuffle, seed);
+            return new Trainer.Settings(total, batchSize, gradAccum, learningRate, chosen, weightDecay, maxGradNorm, !noShuffle, seed,
+                    optimizer == Optimizer.PAGED_ADAMW);
         }
     }
 }

@@ -37,4 +37,13 @@ public final class MemoryOps {
             call.check(Nf4jH.nf4j_memory_add(call.stream(), call.input(a), call.input(b), call.output(y)));
         }
     }
+
+    /// Queues that the pages of a contiguous tensor in paged memory come to the GPU, before an operation that uses all of it. Does
+    /// nothing with other memory.
+    public static void prefetch(Stream stream, Tensor tensor) {
+        try (Call call = Call.on(stream, "memory.prefetch")) {
+            call.check(
+                    Nf4jH.nf4j_memory_prefetch(call.stream(), call.data(tensor), tensor.rows() * tensor.cols() * tensor.dtype().bytes()));
+        }
+    }
 }

@@ -1,6 +1,7 @@
 package io.github.nf4j.optim;
 
 import io.github.nf4j.DType;
+import io.github.nf4j.Memory;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.autograd.Parameter;
@@ -35,16 +36,27 @@ public final class AdamW implements AutoCloseable {
     /// @param epsilon     added to the root of the second moment
     /// @param weightDecay decoupled decay
     /// @param stateBits   32 or 8
-    public record Settings(double beta1, double beta2, double epsilon, double weightDecay, int stateBits) {
+    /// @param paged       whether the moments are in memory that a GPU fetches when it needs them ([Memory#allocatePaged])
+    public record Settings(double beta1, double beta2, double epsilon, double weightDecay, int stateBits, boolean paged) {
         public Settings {
             if (stateBits != 32 && stateBits != 8) {
                 throw new IllegalArgumentException("stateBits is " + stateBits + "; expected 32 or 8");
             }
         }
 
+        /// Moments in device memory.
+        public Settings(double beta1, double beta2, double epsilon, double weightDecay, int stateBits) {
+            this(beta1, beta2, epsilon, weightDecay, stateBits, false);
+        }
+
         /// torch's defaults: betas 0.9 and 0.999, epsilon 1e-8, 32-bit states.
         public static Settings of(double weightDecay) {
-            return new Settings(0.9, 0.999, 1e-8, weightDecay, 32);
+            return of(weightDecay, false);
+        }
+
+        /// The same, with a choice of the moments' memory.
+        public static Settings of(double weightDecay, boolean paged) {
+            return new Settings(0.9, 0.999, 1e-8, weightDecay, 32, paged);
         }
     }
 
@@ -72,14 +84,21 @@ public final class AdamW implements AutoCloseable {
         long rows = parameter.value().rows();
         long cols = parameter.value().cols();
         if (settings.stateBits == 32 || rows * cols < SMALLEST_8BIT) {
-            return new State(parameter, tensor(undo, DType.F32, rows, cols), tensor(undo, DType.F32, rows, cols), null);
+            return new State(parameter, moment(undo, DType.F32, rows, cols), moment(undo, DType.F32, rows, cols), null);
         }
-        return new State(parameter, tensor(undo, DType.U8, rows, cols), tensor(undo, DType.U8, rows, cols),
+        return new State(parameter, moment(undo, DType.U8, rows, cols), moment(undo, DType.U8, rows, cols),
                 tensor(undo, DType.F32, 2, Math.ceilDiv(rows * cols, BLOCK)));
     }
 
+    private Tensor moment(Undo undo, DType dtype, long rows, long cols) {
+        return settings.paged ? zero(undo, Tensor.allocatePaged(stream.device(), dtype, rows, cols)) : tensor(undo, dtype, rows, cols);
+    }
+
     private Tensor tensor(Undo undo, DType dtype, long rows, long cols) {
-        Tensor tensor = Tensor.allocate(stream.device(), dtype, rows, cols);
+        return zero(undo, Tensor.allocate(stream.device(), dtype, rows, cols));
+    }
+
+    private Tensor zero(Undo undo, Tensor tensor) {
         undo.add(tensor::close);
         MemoryOps.fill(stream, 0, tensor);
         return tensor;
@@ -99,6 +118,12 @@ public final class AdamW implements AutoCloseable {
         if (arguments == null) {
             arguments = new AdamwParameters(states.stream().map(state -> new AdamwParameters.Parameter(
                     state.parameter.value(), state.parameter.grad(), state.m, state.v, state.absmax)).toList());
+        }
+        if (settings.paged) {
+            states.forEach(state -> {
+                MemoryOps.prefetch(stream, state.m);
+                MemoryOps.prefetch(stream, state.v);
+            });
         }
         step++;
         OptimOps.globalNorm(stream, arguments, (float) maxNorm, norm);

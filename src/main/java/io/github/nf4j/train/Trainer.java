@@ -44,8 +44,9 @@ public final class Trainer implements AutoCloseable {
     /// @param maxGradNorm  the gradients' global L2 norm is clipped to this; 0 for no clipping
     /// @param shuffle      whether each epoch has an order of its own; else the file's
     /// @param seed         of order and dropout
+    /// @param pagedMoments whether the optimizer's moments are in memory that a GPU fetches when it needs them
     public record Settings(int steps, int batchSize, int gradAccum, double learningRate, LrSchedule schedule, double weightDecay,
-            double maxGradNorm, boolean shuffle, long seed) {
+            double maxGradNorm, boolean shuffle, long seed, boolean pagedMoments) {
         public Settings {
             require(steps >= 1, "steps", steps, "at least 1");
             require(batchSize >= 1, "batch size", batchSize, "at least 1");
@@ -53,6 +54,12 @@ public final class Trainer implements AutoCloseable {
             require(learningRate > 0 && Double.isFinite(learningRate), "learning rate", learningRate, "a number greater than 0");
             require(weightDecay >= 0 && Double.isFinite(weightDecay), "weight decay", weightDecay, "a number of at least 0");
             require(maxGradNorm >= 0 && Double.isFinite(maxGradNorm), "max-grad-norm", maxGradNorm, "a number of at least 0");
+        }
+
+        /// Moments in device memory.
+        public Settings(int steps, int batchSize, int gradAccum, double learningRate, LrSchedule schedule, double weightDecay,
+                        double maxGradNorm, boolean shuffle, long seed) {
+            this(steps, batchSize, gradAccum, learningRate, schedule, weightDecay, maxGradNorm, shuffle, seed, false);
         }
 
         private static void require(boolean holds, String name, Object value, String expected) {
@@ -78,7 +85,7 @@ public final class Trainer implements AutoCloseable {
         this.settings = settings;
         this.batches = new Batches(data.examples(), settings.batchSize, settings.gradAccum, settings.shuffle, settings.seed);
         this.pool = new TensorPool(model.stream());
-        this.optimizer = new AdamW(model.stream(), model.parameters(), AdamW.Settings.of(settings.weightDecay));
+        this.optimizer = new AdamW(model.stream(), model.parameters(), AdamW.Settings.of(settings.weightDecay, settings.pagedMoments));
     }
 
     /// Optimizer steps that see every example `epochs` times, the last of them perhaps with some examples of the next epoch.

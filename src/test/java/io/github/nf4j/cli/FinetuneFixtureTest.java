@@ -37,6 +37,7 @@ class FinetuneFixtureTest {
         List<Object> arguments = new ArrayList<>(List.of("finetune", "--backend", backend, "--model", folder.resolve("model"),
                 "--init-adapter", folder.resolve("adapter"), "--data", folder.resolve("data.jsonl"), "--output", folder.resolve("run")));
         arguments.addAll(TrainingFixture.options());
+        arguments.addAll(List.of("--optim", name.equals("lora") ? "paged_adamw" : "adamw"));
         CommandLineRun.output(arguments.toArray());
         List<String> expected = Files.readAllLines(folder.resolve("losses.txt"));
         List<String> metrics = Files.readAllLines(folder.resolve("run/metrics.jsonl"));

@@ -1,16 +1,21 @@
 package io.github.nf4j.optim;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.abort;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.github.nf4j.Backend;
+import io.github.nf4j.BackendUnavailableException;
 import io.github.nf4j.Device;
 import io.github.nf4j.FixtureFile;
 import io.github.nf4j.Stream;
 import io.github.nf4j.autograd.Parameter;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -100,6 +105,33 @@ class AdamWTest {
             // with betas 0 and a huge epsilon the update is the gradient / 1000
             assertEquals(-1e-3, first.value().getFloat(2, 4), 2e-6, "gradient 2, clipped to a half");
             assertEquals(1, optimizer.steps());
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"REFERENCE, 32", "CPU, 32", "CPU, 8", "SIMT, 32", "SIMT, 8"})
+    void pagedMomentsChangeNoBit(Backend backend, int bits) {
+        try {
+            Device.open(backend).close();
+        } catch (BackendUnavailableException e) {
+            abort(e.getMessage());
+        }
+        try (Device device = Device.open(backend);
+                Stream stream = device.newStream();
+                Parameter here = parameter(device);
+                Parameter there = parameter(device);
+                AdamW plain = new AdamW(stream, List.of(here), new AdamW.Settings(0.9, 0.999, 1e-8, 0.1, bits, false));
+                AdamW paged = new AdamW(stream, List.of(there), new AdamW.Settings(0.9, 0.999, 1e-8, 0.1, bits, true))) {
+            byte[] before = here.value().segment().toArray(ValueLayout.JAVA_BYTE);
+            for (int step = 0; step < 3; step++) {
+                step(plain, here, step);
+                step(paged, there, step);
+            }
+            assertEquals(-1, here.value().segment().mismatch(there.value().segment()));
+            assertNotEquals(-1, here.value().segment().mismatch(MemorySegment.ofArray(before)));
+            AdamW.State moments = plain.states().getFirst();
+            assertEquals(-1, moments.m().segment().mismatch(paged.states().getFirst().m().segment()));
+            assertEquals(-1, moments.v().segment().mismatch(paged.states().getFirst().v().segment()));
         }
     }
 
