@@ -31,7 +31,6 @@
 #pragma once
 
 #include "cuda/bf16_tile.cuh"
-#include "cuda/split.cuh"
 
 namespace nf4j::cuda {
 
@@ -259,7 +258,7 @@ private:
                     const int out = 32 * warp_id() + 16 * i + lane_id() / 4 + e / 2 * 8;
                     if (token >= p_.m || n0_ + out >= p_.n) continue;
                     const float sum = sums_[i][j][e] + (adapted ? adapter.load(token * adapter_pitch + out) : 0);
-                    store_sum(p_, split, token, n0_ + out, sum);
+                    store_result(p_, split * p_.m + token, n0_ + out, sum);
                 }
             }
         }

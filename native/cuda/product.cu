@@ -5,6 +5,7 @@
 #include "cuda/launch.h"
 #include "cuda/product_bf16.cuh"
 #include "cuda/product_f32.cuh"
+#include "cuda/split.cuh"
 
 namespace nf4j::cuda {
 
@@ -142,12 +143,19 @@ int32_t multiply(nf4j_stream *stream, const char *name, const Product &product, 
     if (cublas_takes(stream, product, dtype)) return cublas_multiply(stream, name, product);
     const int64_t used = SharedArena::bytes_of(product.workspace_used);
     const Choice choice = choose(shape_of(product, dtype), traits_of(stream), stream->workspace_bytes - used);
-    Product p = product;
-    if (choice.splits == 1) return launch(stream, name, p, choice);
-    p.splits = choice.splits;
-    p.partial = reinterpret_cast<float *>(stream->workspace + used);
-    const int32_t status = launch(stream, name, p, choice);
-    return status != NF4J_OK ? status : for_each_element(stream, name, p.m, p.n, AddSplits{p});
+    if (choice.splits == 1) return launch(stream, name, product, choice);
+    Product sums = product;
+    sums.splits = choice.splits;
+    sums.c = stream->workspace + used;
+    sums.c_is_bf16 = false;
+    sums.ldc = product.n;
+    sums.alpha = 1;
+    sums.beta = 0;
+    sums.bias = {nullptr, false};
+    const int32_t status = launch(stream, name, sums, choice);
+    if (status != NF4J_OK) return status;
+    const auto *partial = static_cast<const float *>(sums.c);
+    return for_each_element(stream, name, product.m, product.n, AddSplits{product, partial, choice.splits});
 }
 
 }  // namespace nf4j::cuda

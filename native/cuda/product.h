@@ -48,9 +48,7 @@ struct Product {
     int64_t n = 0;
     bool part_of_rows = false;   // of those of one call, which all get the same kernel
     int64_t workspace_used = 0;  // bytes at the beginning of the stream's workspace that hold other things
-    // multiply's choice: each split of k is summed by itself, into partial [splits][m][n] where there are several.
-    int64_t splits = 1;
-    float *partial = nullptr;
+    int64_t splits = 1;          // of k: split s stores its sums as row s * m + i of c
 };
 
 // A matrix as a factor whose outer index is its row (so k runs along the row), or its column.

@@ -16,7 +16,6 @@
 #pragma once
 
 #include "cuda/factor.cuh"
-#include "cuda/split.cuh"
 
 namespace nf4j::cuda {
 
@@ -114,7 +113,7 @@ struct Bf16Product {
         }
         add_main(p, split, m0, n0, sums);
         sums.for_each([&](int row, int col, float &sum) {
-            if (m0 + row < p.m && n0 + col < p.n) store_sum(p, split, m0 + row, n0 + col, sum);
+            if (m0 + row < p.m && n0 + col < p.n) store_result(p, split * p.m + m0 + row, n0 + col, sum);
         });
     }
 

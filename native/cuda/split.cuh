@@ -1,4 +1,5 @@
-// The second stage of products whose k is split: sums of the splits, added in ascending order, no atomics.
+// The second stage of products whose k is split: sums of the splits, added in ascending order, no atomics. The first
+// stage stores the sums of split s as rows s * m ... of a result of its own.
 #pragma once
 
 #include "cuda/elementwise.cuh"
@@ -6,19 +7,15 @@
 
 namespace nf4j::cuda {
 
-// What a kernel does with the sum of element (i, j) over its split of k.
-__device__ inline void store_sum(const Product &p, int64_t split, int64_t i, int64_t j, float sum) {
-    if (p.splits == 1) return store_result(p, i, j, sum);
-    store_global(p.partial + (split * p.m + i) * p.n + j, sum);
-}
-
 struct AddSplits {
     Product p;
+    const float *partial;  // [splits][m][n]
+    int64_t splits;
 
     __device__ void operator()(int64_t i, int64_t j) const {
-        float sum = load_global<float>(p.partial + i * p.n + j);
-        for (int64_t split = 1; split < p.splits; split++) {
-            sum += load_global<float>(p.partial + (split * p.m + i) * p.n + j);
+        float sum = load_global<float>(partial + i * p.n + j);
+        for (int64_t split = 1; split < splits; split++) {
+            sum += load_global<float>(partial + (split * p.m + i) * p.n + j);
         }
         store_result(p, i, j, sum);
     }
