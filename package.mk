@@ -38,7 +38,18 @@ endif
 
 .PHONY: package
 package: maven native $(if $(filter aarch64,$(ARCH)),,cross-natives) ## one jar with all natives, sources and javadoc: target/nf4j-VERSION*.jar
-	$(MVN) -q -Pdist -Dmaven.test.skip=true '-Dnf4j.platforms=*' clean package
+	umask 022 && $(MVN) -q -Pdist -Dmaven.test.skip=true '-Dnf4j.platforms=*' clean package
+
+# Two clones at different places, each compiled from nothing, the second under another umask, time zone and locale.
+REPRODUCED = $(CURDIR)/$(BUILD)/reproducible
+.PHONY: check-reproducible
+check-reproducible: maven ## see that two builds of HEAD in different folders give the same bytes
+	@rm -rf $(REPRODUCED) && mkdir -p $(REPRODUCED)
+	@git clone -q . $(REPRODUCED)/one && git clone -q . $(REPRODUCED)/quite/another
+	+@CCACHE_DISABLE=1 $(MAKE) -s -C $(REPRODUCED)/one package
+	+@umask 077 && CCACHE_DISABLE=1 TZ=Asia/Tokyo LC_ALL=C $(MAKE) -s -C $(REPRODUCED)/quite/another package
+	@cd $(REPRODUCED)/one/target && for jar in nf4j-*.jar; do \
+	    cmp $$jar $(REPRODUCED)/quite/another/target/$$jar && sha256sum $$jar || exit 1; done
 
 .PHONY: test-consumer
 test-consumer: package ## a program that links the packaged jar, on the module path and on the class path
