@@ -242,7 +242,7 @@ void add_lora(Suite &suite) {
         // rows that copies can fetch
         {65, 72, 64, 4, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_F32}, 6, 0, false, true, true},
         {70, 66, 64, 17, NF4J_BF16, NF4J_BF16, {NF4J_F32, 256}, 5, 0.1f, false, false, true},
-        {257, 72, 128, 16, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_BF16, true}, 16, 0, false, true, true},
+        {257, 72, 128, 16, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_BF16, true}, 32, 0, false, true, true},
         // alpha and rank that make the scale a power of two, dropout that doubles
         {33, 48, 100, 8, NF4J_F32, NF4J_F32, {NF4J_F32, 32, true, NF4J_F32, true}, 16, 0.5f},
         {33, 48, 100, 16, NF4J_BF16, NF4J_BF16, {NF4J_F32, 64, false, 0, true}, 8, 0, true, true},
