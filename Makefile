@@ -214,15 +214,21 @@ check-isa: $(OBJECTS)
 	    if [ -n "$$shared" ]; then echo "$$isa shares with other objects:"; echo "$$shared"; exit 1; fi; \
 	done
 
-# Out of memory at every allocation. The interposer stands before libc, so it is linked first.
-FAULTS := $(NATIVE)/test/faults_test
+# Out of memory at every allocation, and launches that fail. The interposer stands before libc, so it is linked first.
+FAULTS        := $(NATIVE)/test/faults_test
+DRIVER_FAULTS := $(NATIVE)/test/driver_test
 
 $(NATIVE)/test/libinterpose.so: native/test/faults/interpose.c native/test/faults/interpose.h
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O1 -g -fPIC -shared $(WARNINGS) $< -o $@ -ldl -pthread
 
-$(FAULTS): native/test/faults/faults_test.cpp $(NATIVE)/test/libinterpose.so native/include/nf4j.h | $(LIBRARY)
+$(FAULTS) $(DRIVER_FAULTS): $(NATIVE)/test/%: native/test/faults/%.cpp $(NATIVE)/test/libinterpose.so native/include/nf4j.h | $(LIBRARY)
 	$(CXX) -std=c++17 -O1 -g $(WARNINGS) $< -o $@ -L$(@D) -linterpose $(TEST_LINK) -Wl,-rpath,'$$ORIGIN'
+
+.PHONY: test-faults
+test-faults: simt $(DRIVER_FAULTS) $(CONFORMANCE) ## launches that fail, and lost devices, on simt
+	$(DRIVER_FAULTS)
+	LD_PRELOAD=$(NATIVE)/test/libinterpose.so $(CONFORMANCE) --backend simt --small --faults
 
 .PHONY: test-native
 test-native: $(LIBRARY) check-isa $(NATIVE_TESTS) $(FAULTS) $(CONFORMANCE) ## test the native library without Java
@@ -258,7 +264,7 @@ java: maven native ## build the Java module
 	$(MVN) -q -DskipTests package
 
 .PHONY: test
-test: check-if-possible maven native test-simt test-native ## everything that needs no GPU
+test: check-if-possible maven native test-simt test-native test-faults ## everything that needs no GPU
 	$(MVN) verify
 	$(MAKE) test-bench
 	$(MAKE) mutants-sample

@@ -25,6 +25,8 @@ struct nf4j_device {
     nf4j_device_info info;
     void *impl;                // the backend's own state
     std::atomic<int> streams;  // open streams
+    // A call has said so. Whatever comes later is refused, but for freeing and closing.
+    mutable std::atomic<bool> lost;
 };
 
 struct nf4j_stream {

@@ -80,6 +80,11 @@ bool Check::refuse(const char *format, ...) const {
     return false;
 }
 
+int32_t Check::refuse_lost() const {
+    return fail(NF4J_DEVICE_LOST,
+                "%s: the device was lost in an earlier call: close what was made from it, then the device", function_);
+}
+
 bool Check::not_null(const char *name, const void *pointer) const { return pointer || refuse("%s is null", name); }
 
 bool Check::stream(const nf4j_stream *stream) const { return not_null("stream", stream); }

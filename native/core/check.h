@@ -93,15 +93,26 @@ public:
     bool indices(const nf4j_stream *stream, const char *name, const nf4j_tensor *x, int64_t limit,
                  int32_t also = 0) const;
 
-    // Calls the backend's function, if it has one.
+    // Calls the backend's function, if it has one and the device is not lost.
+    template <typename Function, typename... Arguments>
+    int32_t call(Function Backend::*function, const nf4j_device *device, Arguments... arguments) const {
+        const Backend *backend = device->backend;
+        if (!(backend->*function)) {
+            return fail(NF4J_UNSUPPORTED, "%s: the %s backend does not have it", function_, backend->name);
+        }
+        if (device->lost.load(std::memory_order_relaxed)) return refuse_lost();
+        const int32_t status = (backend->*function)(arguments...);
+        if (status == NF4J_DEVICE_LOST) device->lost.store(true, std::memory_order_relaxed);
+        return status;
+    }
+    // The same for what is queued on a stream.
     template <typename Function, typename... Arguments>
     int32_t run(Function Backend::*operation, nf4j_stream *stream, Arguments... arguments) const {
-        const Backend *backend = stream->device->backend;
-        if (backend->*operation) return (backend->*operation)(stream, arguments...);
-        return fail(NF4J_UNSUPPORTED, "%s: the %s backend does not have it", function_, backend->name);
+        return call(operation, stream->device, stream, arguments...);
     }
 
 private:
+    int32_t refuse_lost() const;
     bool struct_size(const char *name, const void *options, uint32_t size, uint32_t known) const;
 
     const char *function_;

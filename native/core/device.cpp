@@ -47,6 +47,13 @@ int32_t open_backend(const nf4j_device_options *options, nf4j_device **device) {
     return NF4J_OK;
 }
 
+// A lost device has taken its memory with it: there is nothing to complain of.
+int32_t free_memory(nf4j_device *device, void *data) {
+    const int32_t status = device->backend->free(device, data);
+    if (status == NF4J_DEVICE_LOST) device->lost = true;
+    return device->lost ? NF4J_OK : status;
+}
+
 bool is_host(int32_t backend) { return backend != NF4J_BACKEND_CUDA; }
 
 }  // namespace
@@ -102,7 +109,7 @@ int32_t nf4j_device_get_info(const nf4j_device *device, nf4j_device_info *info) 
         return NF4J_INVALID_ARGUMENT;
     }
     nf4j_device_info current = device->info;
-    const int32_t status = device->backend->refresh_info(device, &current);
+    const int32_t status = check.call(&Backend::refresh_info, device, device, &current);
     if (status != NF4J_OK) return status;
     current.struct_size = info->struct_size;
     *info = current;
@@ -141,10 +148,10 @@ int32_t nf4j_stream_create(nf4j_device *device, const nf4j_stream_options *optio
     created->workspace_bytes =
         options && options->workspace_bytes > 0 ? options->workspace_bytes : default_workspace_bytes;
     void *workspace = nullptr;
-    int32_t status = device->backend->alloc(device, created->workspace_bytes, &workspace);
+    int32_t status = check.call(&Backend::alloc, device, device, created->workspace_bytes, &workspace);
     created->workspace = static_cast<char *>(workspace);
     if (status == NF4J_OK) {
-        status = device->backend->stream_create(created);
+        status = check.call(&Backend::stream_create, device, created);
         if (status != NF4J_OK) device->backend->free(device, workspace);
     }
     if (status != NF4J_OK) {
@@ -160,7 +167,7 @@ int32_t nf4j_stream_destroy(nf4j_stream *stream) {
     if (!stream) return NF4J_OK;
     nf4j_device *device = stream->device;
     device->backend->stream_destroy(stream);
-    const int32_t status = device->backend->free(device, stream->workspace);
+    const int32_t status = free_memory(device, stream->workspace);
     device->streams--;
     delete stream;
     return status;
@@ -169,7 +176,7 @@ int32_t nf4j_stream_destroy(nf4j_stream *stream) {
 int32_t nf4j_stream_synchronize(nf4j_stream *stream) {
     const Check check("stream_synchronize");
     if (!check.stream(stream)) return NF4J_INVALID_ARGUMENT;
-    return stream->device->backend->stream_synchronize(stream);
+    return check.run(&Backend::stream_synchronize, stream);
 }
 
 int32_t nf4j_explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, int64_t k, int32_t dtype, char *text,
@@ -187,7 +194,7 @@ int32_t nf4j_explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t 
         check.refuse("dtype is 0x%04x, expected F32 or BF16", static_cast<unsigned>(dtype));
         return NF4J_INVALID_ARGUMENT;
     }
-    return stream->device->backend->explain(stream, operation, m, n, k, dtype, text, capacity);
+    return check.run(&Backend::explain, stream, operation, m, n, k, dtype, text, capacity);
 }
 
 int32_t nf4j_memory_alloc(nf4j_device *device, int64_t bytes, void **data) {
@@ -196,7 +203,7 @@ int32_t nf4j_memory_alloc(nf4j_device *device, int64_t bytes, void **data) {
         return NF4J_INVALID_ARGUMENT;
     }
     *data = nullptr;
-    return bytes == 0 ? NF4J_OK : device->backend->alloc(device, bytes, data);
+    return bytes == 0 ? NF4J_OK : check.call(&Backend::alloc, device, device, bytes, data);
 }
 
 int32_t nf4j_memory_alloc_paged(nf4j_device *device, int64_t bytes, void **data) {
@@ -221,5 +228,5 @@ int32_t nf4j_memory_prefetch(nf4j_stream *stream, const void *data, int64_t byte
 int32_t nf4j_memory_free(nf4j_device *device, void *data) {
     const Check check("memory_free");
     if (!check.not_null("device", device)) return NF4J_INVALID_ARGUMENT;
-    return data ? device->backend->free(device, data) : NF4J_OK;
+    return data ? free_memory(device, data) : NF4J_OK;
 }

@@ -4,7 +4,8 @@
  * One header, C11, no CUDA types. Conventions:
  *
  * - Every function returns an nf4j_status (as int32_t); nf4j_last_error() has the sentence that belongs to the last failure of
- *   the calling thread. Nothing is written when an argument is refused.
+ *   the calling thread. Nothing is written when an argument is refused; after any other failure an operation's outputs are
+ *   undefined, and nothing else has changed.
  * - The caller owns all memory. Operations allocate nothing; scratch memory belongs to the stream.
  * - Operations take the stream first and outputs last. On host backends they have finished when they return; on a GPU they
  *   are queued: they can be captured into a graph.
@@ -38,7 +39,7 @@ enum nf4j_status {
     NF4J_OUT_OF_MEMORY = 2,       /* host or device memory, or the stream's workspace */
     NF4J_UNSUPPORTED = 3,         /* valid, but this backend does not do it; the text says why */
     NF4J_BACKEND_UNAVAILABLE = 4, /* the backend's library or device is missing; the text lists what was tried */
-    NF4J_DEVICE_LOST = 5,         /* sticky: the device refuses work until it is closed */
+    NF4J_DEVICE_LOST = 5,         /* sticky: this device refuses every later call, but for freeing and closing */
     NF4J_INTERNAL = 6
 };
 

@@ -7,6 +7,7 @@
 #include "cuda/cublas.h"
 #include "cuda/devices.h"
 #include "simt/capture.h"
+#include "simt/driver.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -68,7 +69,7 @@ int32_t stream_create(nf4j_stream *) { return NF4J_OK; }
 void stream_destroy(nf4j_stream *) {}
 
 int32_t stream_synchronize(nf4j_stream *) {
-    return simt::Capture::active() ? refuse_in_capture("synchronization") : NF4J_OK;
+    return simt::Capture::active() ? refuse_in_capture("synchronization") : simt::ask_driver("queued work");
 }
 
 int32_t alloc(nf4j_device *, int64_t bytes, void **data) {
@@ -89,11 +90,14 @@ int32_t prefetch(nf4j_stream *, const void *, int64_t) { return NF4J_OK; }
 
 int32_t copy(nf4j_stream *stream, void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t width,
              int64_t rows) {
+    if (width == 0 || rows == 0) return NF4J_OK;
     if (simt::Capture *capture = simt::Capture::active()) {
         capture->add("copy", [=] { return copy(stream, to, to_stride, from, from_stride, width, rows); });
         return NF4J_OK;
     }
-    for (int64_t i = 0; i < rows && width > 0; i++) {
+    const int32_t status = simt::ask_driver("copy");
+    if (status != NF4J_OK) return status;
+    for (int64_t i = 0; i < rows; i++) {
         std::memcpy(static_cast<char *>(to) + i * to_stride, static_cast<const char *>(from) + i * from_stride,
                     static_cast<size_t>(width));
     }

@@ -1,6 +1,7 @@
 #include "simt/engine.h"
 
 #include "core/backend.h"
+#include "simt/driver.h"
 #include "simt/launches.h"
 
 #include <algorithm>
@@ -38,6 +39,8 @@ int32_t Engine::run(const Grid &grid) {
                     grid.threads);
     }
     note_launch(grid);
+    const int32_t status = ask_driver(grid.kernel);
+    if (status != NF4J_OK) return status;
     running_ = this;
     grid_ = grid;
     failed_ = false;

@@ -40,26 +40,6 @@ std::string compare_with_model(const Problem &problem, const Outcome &outcome, D
     return "";
 }
 
-// The same bits, of the matrices `same` or of all.
-std::string compare_bits(const Problem &problem, const Bits &actual, const Bits &expected,
-                         const std::vector<int> &same) {
-    for (size_t i = 0; i < problem.matrices.size(); i++) {
-        const Matrix &m = problem.matrices[i];
-        const bool counts = same.empty() || std::find(same.begin(), same.end(), static_cast<int>(i)) != same.end();
-        if (!m.is_output || !counts || actual[i] == expected[i]) continue;
-        const auto size = static_cast<size_t>(size_of(m.dtype));
-        size_t e = 0;
-        while (std::equal(actual[i].begin() + static_cast<int64_t>(e * size),
-                          actual[i].begin() + static_cast<int64_t>((e + 1) * size),
-                          expected[i].begin() + static_cast<int64_t>(e * size))) {
-            e++;
-        }
-        return text("%s is %.9g, it was %.9g", place(m, e).c_str(), element(m, actual[i], e),
-                    element(m, expected[i], e));
-    }
-    return "";
-}
-
 // Both streams of a device at once, each several times.
 std::string run_concurrently(const Problem &problem, const Session &session, const Bits &expected) {
     std::string found[2];
@@ -84,6 +64,25 @@ std::string text(const char *format, ...) {
     std::vsnprintf(buffer, sizeof buffer, format, arguments);
     va_end(arguments);
     return buffer;
+}
+
+std::string compare_bits(const Problem &problem, const Bits &actual, const Bits &expected,
+                         const std::vector<int> &same) {
+    for (size_t i = 0; i < problem.matrices.size(); i++) {
+        const Matrix &m = problem.matrices[i];
+        const bool counts = same.empty() || std::find(same.begin(), same.end(), static_cast<int>(i)) != same.end();
+        if (!m.is_output || !counts || actual[i] == expected[i]) continue;
+        const auto size = static_cast<size_t>(size_of(m.dtype));
+        size_t e = 0;
+        while (std::equal(actual[i].begin() + static_cast<int64_t>(e * size),
+                          actual[i].begin() + static_cast<int64_t>((e + 1) * size),
+                          expected[i].begin() + static_cast<int64_t>(e * size))) {
+            e++;
+        }
+        return text("%s is %.9g, it was %.9g", place(m, e).c_str(), element(m, actual[i], e),
+                    element(m, expected[i], e));
+    }
+    return "";
 }
 
 void Distance::include(const Distance &other) {

@@ -1,7 +1,9 @@
 // The conformance suite: every operation of nf4j.h on every backend, against models in double.
 //
 //   conformance --backend reference|cpu|simt|cuda|all [--isa NAME] [--op REGEX] [--case ID] [--seed N] [--small]
-//   [--list]
+//   [--list] [--faults]
+//
+// --faults runs each case with every launch failing in turn, on simt.
 //
 // Prints a table of operations and backends: cases that ran, and their worst error over its bound. Exits with 1 when a
 // case failed, or when none ran.
@@ -20,14 +22,13 @@ namespace {
 struct Options {
     std::string backend = "all", isa, operation, id;
     uint64_t seed = 20260101;
-    bool small = false, list = false;
+    bool small = false, list = false, faults = false;
 };
 
 int usage() {
     std::fputs(
         "usage: conformance [--backend reference|cpu|simt|cuda|all] [--isa NAME] [--op REGEX] [--case ID] [--seed N] "
-        "[--small] "
-        "[--list]\n",
+        "[--small] [--list] [--faults]\n",
         stderr);
     return 2;
 }
@@ -35,8 +36,12 @@ int usage() {
 bool parse(int count, char **arguments, Options *options) {
     for (int i = 1; i < count; i++) {
         const std::string name = arguments[i];
-        if (name == "--small" || name == "--list") {
-            (name == "--small" ? options->small : options->list) = true;
+        bool *flag = name == "--small"    ? &options->small
+                     : name == "--list"   ? &options->list
+                     : name == "--faults" ? &options->faults
+                                          : nullptr;
+        if (flag) {
+            *flag = true;
             continue;
         }
         if (++i == count) return false;
@@ -151,10 +156,12 @@ private:
 void report(const Case &c, const Target *target, const std::string &wrong, const Options &options) {
     static int reports = 0;
     if (++reports > 20) return;
-    std::fprintf(stderr, "FAILED %s%s%s: %s\n  %s %s --case '%s' --seed %llu\n", c.id.c_str(), target ? " on " : "",
-                 target ? target->name.c_str() : "", wrong.c_str(), "build/native/test/conformance",
-                 target ? target->arguments.c_str() : "--backend reference", c.id.c_str(),
-                 static_cast<unsigned long long>(options.seed));
+    std::fprintf(stderr, "FAILED %s%s%s: %s\n  %s %s%s --case '%s' --seed %llu\n", c.id.c_str(), target ? " on " : "",
+                 target ? target->name.c_str() : "", wrong.c_str(),
+                 options.faults ? "LD_PRELOAD=build/native/test/libinterpose.so build/native/test/conformance"
+                                : "build/native/test/conformance",
+                 target ? target->arguments.c_str() : "--backend reference", options.faults ? " --faults" : "",
+                 c.id.c_str(), static_cast<unsigned long long>(options.seed));
 }
 
 }  // namespace
@@ -166,6 +173,10 @@ int main(int count, char **arguments) {
     if (options.list) {
         for (const Case &c : cases) std::printf("%s%s\n", c.id.c_str(), c.large ? " (large)" : "");
         return cases.empty();
+    }
+    if (options.faults && (options.backend != "simt" || !can_inject_faults())) {
+        std::fputs("--faults is for --backend simt, with LD_PRELOAD=build/native/test/libinterpose.so\n", stderr);
+        return 2;
     }
     const std::vector<Target> targets = find_targets(options.backend, options.isa);
     std::vector<Sessions> sessions;
@@ -190,7 +201,8 @@ int main(int count, char **arguments) {
                 table.skip("large cases", targets[t], "they take minutes on fibers; --backend simt runs them");
                 continue;
             }
-            const Verdict verdict = judge(problem, sessions[t], &portable);
+            const Verdict verdict =
+                options.faults ? judge_faults(problem, *sessions[t][0]) : judge(problem, sessions[t], &portable);
             if (!verdict.skipped.empty()) {
                 table.skip(c.id, targets[t], verdict.skipped);
                 continue;

@@ -66,14 +66,16 @@ int32_t with_weight(const Call &call, const Nf4 &shape, const Use &use) {
          "nf4_weight_bytes");
     must(nf4j_memory_alloc(call.device, weight.bytes + band, &weight.data), "memory_alloc");
     const nf4j_tensor all = {weight.data, 1, weight.bytes + band, weight.bytes + band, NF4J_U8, 0};
-    must(nf4j_memory_fill(call.stream, 0xa5, &all), "memory_fill");
-    int32_t status = use(weight);
+    const int32_t filled = nf4j_memory_fill(call.stream, 0xa5, &all);
+    int32_t status = filled == NF4J_OK ? use(weight) : filled;
     std::vector<uint8_t> behind(band);
     const nf4j_tensor from = {static_cast<char *>(weight.data) + weight.bytes, 1, band, band, NF4J_U8, 0};
     const nf4j_tensor to = {behind.data(), 1, band, band, NF4J_U8, 0};
-    must(nf4j_memory_copy(call.stream, &from, &to), "memory_copy");
-    must(nf4j_stream_synchronize(call.stream), "stream_synchronize");
-    if (std::count(behind.begin(), behind.end(), 0xa5) != band) status = NF4J_INTERNAL;
+    int32_t copied = nf4j_memory_copy(call.stream, &from, &to);
+    if (copied == NF4J_OK) copied = nf4j_stream_synchronize(call.stream);
+    if (status == NF4J_OK) status = copied;
+    if (filled == NF4J_OK && copied == NF4J_OK && std::count(behind.begin(), behind.end(), 0xa5) != band)
+        status = NF4J_INTERNAL;
     must(nf4j_memory_free(call.device, weight.data), "memory_free");
     return status;
 }

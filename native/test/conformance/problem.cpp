@@ -19,7 +19,7 @@ int32_t Call::with_workspace(int64_t bytes, const Invoke &invoke) const {
     status = invoke(call);
     const int32_t synchronized = nf4j_stream_synchronize(call.stream);
     nf4j_stream_destroy(call.stream);
-    return status == NF4J_OK ? synchronized : status;
+    return synchronized == NF4J_OK ? status : synchronized;
 }
 
 Call Call::part(int64_t first, int64_t count) const {

@@ -70,4 +70,14 @@ struct Verdict {
 // Runs the problem on one target in every way.
 Verdict judge(const Problem &problem, const Sessions &sessions, Bits *portable);
 
+// What differs, or empty: the bits of the matrices `same`, or of all outputs.
+std::string compare_bits(const Problem &problem, const Bits &actual, const Bits &expected,
+                         const std::vector<int> &same);
+
+// Whether the interposer of test/faults is loaded.
+bool can_inject_faults();
+// Runs the problem with each launch, copy and wait failing in turn: the status says so, nothing but outputs has changed,
+// and the next call is right.
+Verdict judge_faults(const Problem &problem, const Session &session);
+
 }  // namespace conformance

@@ -16,9 +16,10 @@ void *__libc_malloc(size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
 void __libc_free(void *memory);
 
-static _Atomic int64_t fail_at, calls;
+static _Atomic int64_t fail_at, calls, driver_fail_at, driver_calls;
+static _Atomic int32_t driver_status;
 
-/* The pieces that are libnf4j's. It frees them itself, but the JVM's own calls go through here as well: they are not found. */
+/* The pieces that are the libraries'. They free them themselves, but the JVM's own calls go through here as well: they are not found. */
 enum { slots = 1 << 16 };
 static void *_Atomic pieces[slots];
 static _Atomic int64_t live;
@@ -44,15 +45,17 @@ static void forget(void *memory) {
     }
 }
 
-static int from_nf4j(const void *caller) {
+enum caller { other, simt, nf4j };
+
+static enum caller who_calls(const void *address) {
     Dl_info info;
-    if (!dladdr(caller, &info) || !info.dli_fname) return 0;
-    const char *name = strrchr(info.dli_fname, '/');
-    return strcmp(name ? name + 1 : info.dli_fname, "libnf4j.so") == 0;
+    if (!dladdr(address, &info) || !info.dli_fname) return other;
+    const char *slash = strrchr(info.dli_fname, '/'), *name = slash ? slash + 1 : info.dli_fname;
+    return strcmp(name, "libnf4j.so") == 0 ? nf4j : strcmp(name, "libnf4j-simt.so") == 0 ? simt : other;
 }
 
-/* Whether this call of libnf4j's is the one that fails. */
-static int fails(void) { return ++calls == fail_at; }
+/* Whether this call is the one that fails. The fibers of simt allocate where no GPU does: nothing of theirs fails. */
+static int fails(enum caller caller) { return caller == nf4j && ++calls == fail_at; }
 
 void nf4j_fault_at(int64_t n) {
     calls = 0;
@@ -63,11 +66,25 @@ int64_t nf4j_fault_calls(void) { return calls; }
 
 int64_t nf4j_fault_live(void) { return live; }
 
-#define CALLER __builtin_return_address(0)
+void nf4j_fault_driver_at(int64_t n, int32_t status) {
+    driver_calls = 0;
+    driver_status = status;
+    driver_fail_at = n;
+}
+
+int64_t nf4j_fault_driver_calls(void) { return driver_calls; }
+
+int32_t nf4j_simt_driver(const char *what) {
+    (void)what;
+    return ++driver_calls == driver_fail_at ? driver_status : 0;
+}
+
+#define CALLER who_calls(__builtin_return_address(0))
 
 void *malloc(size_t size) {
-    if (!from_nf4j(CALLER)) return __libc_malloc(size);
-    void *memory = fails() ? NULL : __libc_malloc(size);
+    const enum caller caller = CALLER;
+    if (caller == other) return __libc_malloc(size);
+    void *memory = fails(caller) ? NULL : __libc_malloc(size);
     if (memory) {
         remember(memory);
     } else {
@@ -77,10 +94,10 @@ void *malloc(size_t size) {
 }
 
 int posix_memalign(void **memory, size_t alignment, size_t size) {
-    const int ours = from_nf4j(CALLER);
-    void *taken = ours && fails() ? NULL : __libc_memalign(alignment, size);
+    const enum caller caller = CALLER;
+    void *taken = fails(caller) ? NULL : __libc_memalign(alignment, size);
     if (!taken) return ENOMEM;
-    if (ours) remember(taken);
+    if (caller != other) remember(taken);
     *memory = taken;
     return 0;
 }
@@ -91,13 +108,13 @@ void free(void *memory) {
 }
 
 void *mmap(void *address, size_t length, int protection, int flags, int file, off_t offset) {
-    const int ours = from_nf4j(CALLER);
-    if (ours && fails()) {
+    const enum caller caller = CALLER;
+    if (fails(caller)) {
         errno = ENOMEM;
         return MAP_FAILED;
     }
     void *mapped = (void *)syscall(SYS_mmap, address, length, protection, flags, file, offset);
-    if (ours && mapped != MAP_FAILED) remember(mapped);
+    if (caller != other && mapped != MAP_FAILED) remember(mapped);
     return mapped;
 }
 
@@ -107,7 +124,7 @@ int munmap(void *address, size_t length) {
 }
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument) {
-    if (from_nf4j(CALLER) && fails()) return EAGAIN;
+    if (fails(CALLER)) return EAGAIN;
     int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     *(void **)&next = dlsym(RTLD_NEXT, "pthread_create");
     return next(thread, attributes, run, argument);

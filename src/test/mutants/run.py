@@ -7,7 +7,8 @@ A mutant is a paragraph of native.txt, java.txt or simt.txt:
     @ the file
     - text that stands there exactly once (\\n begins a new line)
     + what stands there instead
-    ! what must fail: conformance ARGUMENTS, test NAME, simt [NAME=VALUE] ARGUMENTS, simt-test NAME or java CLASS
+    ! what must fail: conformance ARGUMENTS, test NAME, simt [NAME=VALUE] ARGUMENTS, simt-test NAME, faults ARGUMENTS,
+      driver-test or java CLASS
     ? an instruction set that the machine must have for the bug to matter (optional)
 
 The bugs never touch the working tree: they go into a copy of it under build/mutants, where each command is first seen to pass
@@ -98,6 +99,12 @@ def steps(command, isas):
                 ["env", *environment, "build/native/test/conformance", "--backend", "simt", "--small", *words[len(environment):]])
     if kind == "simt-test":
         return [make(isas, "native", "simt", f"build/native/test/simt/{rest}")], [f"build/native/test/simt/{rest}"]
+    if kind == "faults":
+        return ([make(isas, "native", "simt", "build/native/test/conformance", "build/native/test/libinterpose.so")],
+                ["env", "LD_PRELOAD=build/native/test/libinterpose.so", "build/native/test/conformance",
+                 "--backend", "simt", "--small", "--faults", *shlex.split(rest)])
+    if kind == "driver-test":
+        return [make(isas, "native", "simt", "build/native/test/driver_test")], ["build/native/test/driver_test"]
     if kind == "java":
         jdk = subprocess.run(["bin/find-jdk"], cwd=TREE, check=True, capture_output=True, text=True).stdout.strip()
         maven = ["env", f"JAVA_HOME={jdk}", "mvn", "-B", "-ntp", "-q", "-o"]

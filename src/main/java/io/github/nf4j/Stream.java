@@ -76,7 +76,11 @@ public final class Stream implements AutoCloseable {
         }
     }
 
-    /// Frees the stream and its workspace. Closing twice does nothing.
+    public boolean isClosed() {
+        return handle.isClosed();
+    }
+
+    /// Frees the stream and its workspace, after the operations that were queued are over. Closing twice does nothing.
     ///
     /// @throws IllegalStateException if another thread is using it
     @Override

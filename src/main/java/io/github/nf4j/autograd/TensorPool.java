@@ -2,6 +2,7 @@ package io.github.nf4j.autograd;
 
 import io.github.nf4j.DType;
 import io.github.nf4j.Memory;
+import io.github.nf4j.Nf4jException;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 import java.util.ArrayList;
@@ -107,13 +108,26 @@ public final class TensorPool implements AutoCloseable {
         return Math.ceilDiv(bytes, ALIGNMENT) * ALIGNMENT;
     }
 
-    /// Frees the slabs after the queued operations are over. Closing twice does nothing.
+    /// Frees the slabs after the queued operations are over; those of a closed stream are. Closing twice does nothing.
+    ///
+    /// @throws Nf4jException if one of them failed; the slabs are freed all the same
     @Override
     public void close() {
-        if (!slabs.isEmpty()) {
-            stream.synchronize();
-            slabs.forEach(slab -> slab.memory.close());
-            slabs.clear();
+        if (slabs.isEmpty()) {
+            return;
+        }
+        Nf4jException failure = null;
+        try {
+            if (!stream.isClosed()) {
+                stream.synchronize();
+            }
+        } catch (Nf4jException e) {
+            failure = e;
+        }
+        slabs.forEach(slab -> slab.memory.close());
+        slabs.clear();
+        if (failure != null) {
+            throw failure;
         }
     }
 }

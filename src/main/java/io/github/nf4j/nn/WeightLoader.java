@@ -86,9 +86,9 @@ final class WeightLoader implements AutoCloseable {
                 check(name, out, in);
                 DType stored = source.storedType(name) == DType.BF16 ? DType.BF16 : DType.F32;
                 try (Tensor dense = decode(name, out, in, stored)) {
-                    Nf4Weight weight = Nf4Weight.quantize(stream, dense, blockSize, doubleQuant);
+                    Nf4Weight weight = keepNf4(Nf4Weight.quantize(stream, dense, blockSize, doubleQuant), denseType(name));
                     stream.synchronize();
-                    yield Optional.of(keepNf4(weight, denseType(name)));
+                    yield Optional.of(weight);
                 }
             }
         };

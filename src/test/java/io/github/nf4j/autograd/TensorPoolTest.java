@@ -105,6 +105,14 @@ class TensorPoolTest {
     }
 
     @Test
+    void aStreamMayBeClosedBeforeItsPool() {
+        pool.take(DType.F32, 3, 5);
+        stream.close();
+        pool.close();
+        device.close(); // refused while there is memory
+    }
+
+    @Test
     void aResetTakesBackWhatNobodyReleased() {
         PooledTensor forgotten = pool.take(DType.F32, 1000, 1000);
         pool.reset();

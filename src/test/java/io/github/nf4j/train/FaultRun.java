@@ -3,8 +3,10 @@ package io.github.nf4j.train;
 import io.github.nf4j.Backend;
 import io.github.nf4j.DType;
 import io.github.nf4j.Device;
+import io.github.nf4j.DeviceLostException;
 import io.github.nf4j.DeviceOptions;
 import io.github.nf4j.Isa;
+import io.github.nf4j.Nf4jException;
 import io.github.nf4j.OutOfDeviceMemoryException;
 import io.github.nf4j.Stream;
 import io.github.nf4j.io.PeftConfig;
@@ -18,16 +20,22 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
-/// What [FaultsTest] runs in a JVM with the interposer: whole pieces of work, with every allocation of the native library failing in
-/// turn. Each must end with [OutOfDeviceMemoryException] and leave nothing behind.
+/// What [FaultsTest] runs in a JVM with the interposer: a model is loaded and trained, with every allocation of the native library, or
+/// every launch, failing in turn. Each time it must end with the exception that says so and leave nothing behind.
 public final class FaultRun {
+    /// `nf4j_status`.
+    private static final int DEVICE_LOST = 5;
+    private static final int INTERNAL = 6;
     private static final Dataset DATA = new Dataset(Path.of("memory"),
             List.of(new Example(new int[] {5, 6, 7, 8, 9}, new int[] {-100, 6, 7, 8, 9})), 0, 0);
 
-    private final MethodHandle faultAt;
-    private final MethodHandle calls;
+    private final MethodHandle allocationAt;
+    private final MethodHandle allocations;
+    private final MethodHandle launchAt;
+    private final MethodHandle launches;
     private final MethodHandle live;
 
     /// A piece of work that closes everything it opened.
@@ -36,38 +44,57 @@ public final class FaultRun {
         void run() throws Exception;
     }
 
+    /// What fails: the n-th allocation, or the n-th launch with a status.
+    private enum Fault {
+        ALLOCATION(Backend.CPU, 0, OutOfDeviceMemoryException.class),
+        LAUNCH(Backend.SIMT, INTERNAL, Nf4jException.class),
+        DEVICE(Backend.SIMT, DEVICE_LOST, DeviceLostException.class);
+
+        private final Backend backend;
+        private final int status;
+        private final Class<?> exception;
+
+        Fault(Backend backend, int status, Class<?> exception) {
+            this.backend = backend;
+            this.status = status;
+            this.exception = exception;
+        }
+    }
+
     private FaultRun(Path interposer) {
         SymbolLookup symbols = SymbolLookup.libraryLookup(interposer, Arena.global());
         Linker linker = Linker.nativeLinker();
         FunctionDescriptor count = FunctionDescriptor.of(ValueLayout.JAVA_LONG);
-        faultAt = linker.downcallHandle(symbols.findOrThrow("nf4j_fault_at"), FunctionDescriptor.ofVoid(ValueLayout.JAVA_LONG));
-        calls = linker.downcallHandle(symbols.findOrThrow("nf4j_fault_calls"), count);
+        allocationAt = linker.downcallHandle(symbols.findOrThrow("nf4j_fault_at"), FunctionDescriptor.ofVoid(ValueLayout.JAVA_LONG));
+        allocations = linker.downcallHandle(symbols.findOrThrow("nf4j_fault_calls"), count);
+        launchAt = linker.downcallHandle(symbols.findOrThrow("nf4j_fault_driver_at"),
+                FunctionDescriptor.ofVoid(ValueLayout.JAVA_LONG, ValueLayout.JAVA_INT));
+        launches = linker.downcallHandle(symbols.findOrThrow("nf4j_fault_driver_calls"), count);
         live = linker.downcallHandle(symbols.findOrThrow("nf4j_fault_live"), count);
     }
 
-    /// @param arguments the interposer's library and the folder of a model
+    /// @param arguments the interposer's library, the folder of a model, and the fault
     public static void main(String[] arguments) throws Throwable {
         FaultRun run = new FaultRun(Path.of(arguments[0]));
+        Fault fault = Fault.valueOf(arguments[2]);
         try (PretrainedModel model = PretrainedModel.open(Path.of(arguments[1]))) {
-            run.everyFault("loading a model", () -> work(model, false));
-            run.everyFault("a training step", () -> work(model, true));
+            run.everyFault(fault, () -> work(model, fault.backend));
         }
     }
 
-    private static void work(PretrainedModel source, boolean train) {
-        try (Device device = Device.open(new DeviceOptions(Backend.CPU, 0, 2, Isa.AUTO));
+    /// Loads a model and takes a training step.
+    private static void work(PretrainedModel source, Backend backend) {
+        try (Device device = Device.open(new DeviceOptions(backend, 0, backend == Backend.CPU ? 2 : 0, Isa.AUTO));
                 Stream stream = device.newStream(1 << 20);
                 LlamaModel model = source.load(stream, Quantization.nf4(), DType.F32)) {
-            if (train) {
-                Adapters.attach(model, PeftConfig.of(4, 8, 0, List.of("q_proj", "down_proj"), false, "model"), 1);
-                try (Trainer trainer = new Trainer(model, DATA, Trainer.Settings.of(1, 1e-3))) {
-                    trainer.step();
-                }
+            Adapters.attach(model, PeftConfig.of(4, 8, 0, List.of("q_proj", "down_proj"), false, "model"), 1);
+            try (Trainer trainer = new Trainer(model, DATA, Trainer.Settings.of(1, 1e-3))) {
+                trainer.step();
             }
         }
     }
 
-    private void everyFault(String name, Work work) throws Throwable {
+    private void everyFault(Fault fault, Work work) throws Throwable {
         work.run(); // whatever is made once for good is there now
         List<String> problems = new ArrayList<>();
         long n = 0;
@@ -75,23 +102,32 @@ public final class FaultRun {
         while (reached) {
             n++;
             long before = (long) live.invokeExact();
-            faultAt.invokeExact(n);
+            arm(fault, n);
             String outcome = "done";
             try {
                 work.run();
-            } catch (OutOfDeviceMemoryException e) {
-                outcome = "out of memory";
             } catch (Exception e) {
-                outcome = e.toString();
+                // closing the pool waits for the device, and is told again that it is lost
+                boolean right = e.getClass() == fault.exception
+                        && Arrays.stream(e.getSuppressed()).allMatch(again -> again instanceof DeviceLostException);
+                outcome = right ? "reported" : e + " " + Arrays.toString(e.getSuppressed());
             }
-            reached = (long) calls.invokeExact() >= n;
-            faultAt.invokeExact(0L);
+            reached = (fault == Fault.ALLOCATION ? (long) allocations.invokeExact() : (long) launches.invokeExact()) >= n;
+            arm(fault, 0);
             long lost = (long) live.invokeExact() - before;
-            if (lost != 0 || !outcome.equals(reached ? "out of memory" : "done")) {
-                problems.add("allocation " + n + ": " + outcome + ", " + lost + " pieces of memory lost");
+            if (lost != 0 || !outcome.equals(reached ? "reported" : "done")) {
+                problems.add("fault " + n + ": " + outcome + ", " + lost + " pieces of memory lost");
             }
         }
-        System.out.println(name + ": " + (n - 1) + " allocations, " + problems.size() + " problems");
+        System.out.println(fault + ": " + (n - 1) + " faults, " + problems.size() + " problems");
         problems.stream().limit(20).forEach(System.out::println);
+    }
+
+    private void arm(Fault fault, long n) throws Throwable {
+        if (fault == Fault.ALLOCATION) {
+            allocationAt.invokeExact(n);
+        } else {
+            launchAt.invokeExact(n, fault.status);
+        }
     }
 }
