@@ -104,7 +104,17 @@ public final class Call implements AutoCloseable {
         nf4j_tensor.cols(struct, tensor.cols());
         nf4j_tensor.ld(struct, tensor.ld());
         nf4j_tensor.dtype(struct, tensor.dtype().code());
-        return struct;
+        return Access.get().handle(tensor) == null ? in(data, struct.address()) : struct;
+    }
+
+    /// A pointer to `address` with the scope of `segment`. The linker keeps the scope of what it passes by reference open
+    /// until the call returns: an arena of the caller's is closed before or after it, never meanwhile.
+    private static MemorySegment in(MemorySegment segment, long address) {
+        MemorySegment everything = segment.reinterpret(Long.MAX_VALUE);
+        long distance = address - segment.address();
+        // Addresses wrap, and slices only go up: what lies below is reached in two steps.
+        return distance >= 0 ? everything.asSlice(distance, 0)
+                : everything.asSlice(Long.MAX_VALUE, 0).reinterpret(Long.MAX_VALUE).asSlice(distance - Long.MAX_VALUE, 0);
     }
 
     /// As [#input], for a tensor that the call writes.
