@@ -154,6 +154,10 @@ cuda-budget: cuda $(SIMT_LAUNCHES) ## compare the kernels' registers, occupancy 
 	@python3 native/cuda/evidence/budget.py --nvcc $(NVCC) --cuobjdump $(CUDA_ROOT)/bin/cuobjdump --library $(CUDA_LIBRARY) \
 	    --ptxas $(NATIVE)/obj/gpu/cuda --launches $(SIMT_LAUNCHES) $(if $(UPDATE),--update)
 
+.PHONY: cuda-model
+cuda-model: cuda ## a model of the products' times on a GPU, from machine code: which pipe is the limit
+	@python3 native/cuda/evidence/model.py --cuobjdump $(CUDA_ROOT)/bin/cuobjdump --library $(CUDA_LIBRARY) --ptxas $(NATIVE)/obj/gpu/cuda
+
 .PHONY: cuda-toolkit
 cuda-toolkit: ## install the pinned nvcc from PyPI into build/cuda-toolkit
 	python3 -m venv $(TOOLKIT)

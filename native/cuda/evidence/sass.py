@@ -25,7 +25,8 @@ TENSOR = ("wgmma", "mma")
 def classify(name):
     for kind, pattern in CLASSES:
         if re.match(pattern, name):
-            return kind
+            shape = re.search(r"\d+x\d+x\d+", name)
+            return f"{kind} {shape[0]}" if kind == "wgmma" else kind
     return "integer"  # and moves, logic, addresses
 
 
@@ -47,7 +48,7 @@ def main_loop(code):
 
     def weight(loop):
         inside = kinds[loop[0]:loop[1] + 1]
-        tensor = sum(k in TENSOR for k in inside)
+        tensor = sum(k.startswith(TENSOR) for k in inside)
         innermost = not any(o != loop and loop[0] <= o[0] and o[1] <= loop[1] for o in loops)
         ahead = "cp.async" in inside or "bulk" in inside
         # The smallest of those around the same tensor instructions, and one that copies ahead rather than a LoRA adapter's.
