@@ -61,14 +61,14 @@ public:
         from_ = static_cast<const bf16 *>(x.data) + first_row * x.ld + first_col;
         next_row_ = rows_apart * x.ld;
         next_step_ = by_columns ? bf16_depth * x.ld : bf16_depth;
-        rows_left_ = (by_columns ? parts.k : x.outer) - first_row;
-        cols_left_ = (by_columns ? x.outer : parts.k) - first_col;
+        rows_left_ = clamped((by_columns ? parts.k : x.outer) - first_row);
+        cols_left_ = clamped((by_columns ? x.outer : parts.k) - first_col);
         to_ = swizzled<pitch>(row, col);
     }
 
     __device__ void begin(int64_t first) {
         from_ += first * next_step_;
-        (by_columns ? rows_left_ : cols_left_) -= first * bf16_depth;
+        (by_columns ? rows_left_ : cols_left_) -= static_cast<int>(first) * bf16_depth;
     }
 
     // What lies behind the last row or column becomes 0.
@@ -103,12 +103,15 @@ private:
     static constexpr int rows = elements / pitch / rows_apart;
     static_assert(rows_apart % 8 == 0, "all rows of a thread are swizzled alike");
 
+    // How many there are, as far as a block can use them.
+    __device__ static int clamped(int64_t count) { return static_cast<int>(count < INT32_MAX ? count : INT32_MAX); }
+
     Shared<bf16> tiles_;
     const bf16 *from_;
     int64_t next_row_;
     int64_t next_step_;
-    int64_t rows_left_;
-    int64_t cols_left_;
+    int rows_left_;
+    int cols_left_;
     int to_;
     Ring<Stages, elements> write_, read_;
 };
@@ -135,11 +138,11 @@ public:
         const int w = warp_id();
         // The step gives the other coordinate.
         if constexpr (by_columns) {
-            tile_ = {w % tiles_deep, outer0 / nf4_tile_cols + w / tiles_deep};
+            tile_ = {w % tiles_deep, static_cast<int>(outer0 / nf4_tile_cols) + w / tiles_deep};
             row_ = w % tiles_deep * nf4_tile_rows;
             col_ = w / tiles_deep * nf4_tile_cols;
         } else {
-            tile_ = {outer0 / nf4_tile_rows + w, 0};
+            tile_ = {static_cast<int>(outer0 / nf4_tile_rows) + w, 0};
             row_ = w * nf4_tile_rows;
             col_ = 0;
         }
@@ -202,8 +205,8 @@ private:
     static constexpr int nested_entries = 256;
 
     struct Tile16x64 {
-        int64_t row;
-        int64_t col;
+        int row;
+        int col;
     };
 
     // What there is of a scale while its parts are on their way.
@@ -222,12 +225,12 @@ private:
     // The scales of this lane's two rows in the next step to be decoded, asked for one step ahead.
     __device__ void fetch_scales() {
         const Tile16x64 at = tile_of(scaled_);
-        const int64_t row = at.row * nf4_tile_rows + lane_id() / 4, col = at.col * nf4_tile_cols;
+        const int row = at.row * nf4_tile_rows + lane_id() / 4, col = at.col * nf4_tile_cols;
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             scales_[i] = {0, 0};
             if (row + 8 * i >= weight_.rows || col >= weight_.cols) continue;
-            const int64_t block = ((row + 8 * i) * weight_.cols + col) >> weight_.block_shift;
+            const int64_t block = (int64_t{row + 8 * i} * weight_.cols + col) >> weight_.block_shift;
             if (weight_.absmax32) {
                 scales_[i].absmax = weight_.absmax32[block];
             } else {

@@ -32,19 +32,42 @@ __device__ inline float dropout_factor(const Dropout &dropout, int64_t i, int64_
     return KeptQuad(dropout, i, j)[j] ? dropout.scale : 0;
 }
 
-// The epilogue of both products: the sum of element (i, j).
-__device__ inline void store_result(const Product &p, int64_t i, int64_t j, float sum) {
+// The epilogue of all products: what becomes of the sum of element (i, j).
+__device__ inline float result(const Product &p, int64_t i, int64_t j, float sum) {
     float result = p.alpha * sum;
     if (p.bias.data) result += p.bias.load(j);
+    if (p.beta == 0) return result;
+    const int64_t at = i * p.ldc + j;
+    return result + p.beta * (p.c_is_bf16 ? widen(static_cast<bf16 *>(p.c)[at]) : static_cast<float *>(p.c)[at]);
+}
+
+__device__ inline void store_result(const Product &p, int64_t i, int64_t j, float sum) {
+    const int64_t at = i * p.ldc + j;
+    if (p.c_is_bf16)
+        store_global(static_cast<bf16 *>(p.c) + at, round_bf16(result(p, i, j, sum)));
+    else
+        store_global(static_cast<float *>(p.c) + at, result(p, i, j, sum));
+}
+
+// The same of elements (i, j) ... (i, j + 3), as far as the row has them; at once where p.quads allows it.
+__device__ inline void store_results(const Product &p, int64_t i, int64_t j, const Vector<float, 4> &sums) {
+    if (!p.quads || j + 4 > p.n) {
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            if (j + e < p.n) store_result(p, i, j + e, sums.v[e]);
+        }
+        return;
+    }
+    Vector<float, 4> results;
+#pragma unroll
+    for (int e = 0; e < 4; e++) results.v[e] = result(p, i, j + e, sums.v[e]);
     const int64_t at = i * p.ldc + j;
     if (p.c_is_bf16) {
-        auto *c = static_cast<bf16 *>(p.c) + at;
-        if (p.beta != 0) result += p.beta * widen(*c);
-        store_global(c, round_bf16(result));
+        const Vector<uint32_t, 2> packed = {
+            {pack_bf16(results.v[0], results.v[1]), pack_bf16(results.v[2], results.v[3])}};
+        store_global(static_cast<bf16 *>(p.c) + at, packed);
     } else {
-        auto *c = static_cast<float *>(p.c) + at;
-        if (p.beta != 0) result += p.beta * *c;
-        store_global(c, result);
+        store_global(static_cast<float *>(p.c) + at, results);
     }
 }
 

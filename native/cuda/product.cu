@@ -63,6 +63,7 @@ Product product(const Operand &left, const Operand &right, int64_t k, const nf4j
     p.c = c->data;
     p.c_is_bf16 = c->dtype == NF4J_BF16;
     p.ldc = c->ld;
+    p.quads = c->ld % 4 == 0 && reinterpret_cast<uintptr_t>(c->data) % (p.c_is_bf16 ? 8 : 16) == 0;
     p.m = c->rows;
     p.n = c->cols;
     return p;
@@ -128,6 +129,7 @@ int32_t launch(nf4j_stream *stream, const char *name, const Product &p, const Ch
         case Kernel::few_rows: return launch_few_rows(stream, name, p, choice);
         case Kernel::wgmma_256:
         case Kernel::wgmma_128: return launch_wgmma(stream, name, p, choice);
+        case Kernel::tiles_256: return launch_tiles<Tile256>(stream, name, p, choice);
         case Kernel::tiles_128: return launch_tiles<Tile128>(stream, name, p, choice);
         case Kernel::tiles_64: return launch_tiles<Tile64>(stream, name, p, choice);
         case Kernel::converted_64: return launch_converted<Tile64>(stream, name, p, choice);
@@ -141,6 +143,9 @@ int32_t launch(nf4j_stream *stream, const char *name, const Product &p, const Ch
 
 int32_t multiply(nf4j_stream *stream, const char *name, const Product &product, int32_t dtype) {
     if (cublas_takes(stream, product, dtype)) return cublas_multiply(stream, name, product);
+    if (product.main.k > INT32_MAX)
+        return fail(NF4J_UNSUPPORTED, "%s: sums of %lld products are longer than a kernel counts", name,
+                    static_cast<long long>(product.main.k));
     const int64_t used = SharedArena::bytes_of(product.workspace_used);
     const Choice choice = choose(shape_of(product, dtype), traits_of(stream), stream->workspace_bytes - used);
     if (choice.splits == 1) return launch(stream, name, product, choice);
@@ -149,6 +154,7 @@ int32_t multiply(nf4j_stream *stream, const char *name, const Product &product, 
     sums.c = stream->workspace + used;
     sums.c_is_bf16 = false;
     sums.ldc = product.n;
+    sums.quads = product.n % 4 == 0;
     sums.alpha = 1;
     sums.beta = 0;
     sums.bias = {nullptr, false};

@@ -44,6 +44,7 @@ struct Product {
     void *c = nullptr;
     bool c_is_bf16 = false;
     int64_t ldc = 0;
+    bool quads = false;  // four elements of a row can be stored at once
     int64_t m = 0;
     int64_t n = 0;
     bool part_of_rows = false;   // of those of one call, which all get the same kernel

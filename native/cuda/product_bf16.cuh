@@ -19,6 +19,22 @@
 
 namespace nf4j::cuda {
 
+// A tile of sums in shared memory. With 8 elements behind each row, fragments come and go without bank conflicts.
+template <class T>
+struct Staged {
+    static constexpr int pitch = T::n + 8;
+    static constexpr int64_t bytes = T::m * pitch * 4;
+
+    // Calls body(row, col, place) for all that begin four neighbouring elements, shared out among the threads.
+    template <class Body>
+    __device__ static void for_each_quad(const Body &body) {
+        for (int i = thread_id(); i < T::m * (T::n / 4); i += T::threads) {
+            const int row = i / (T::n / 4), col = i % (T::n / 4) * 4;
+            body(row, col, row * pitch + col);
+        }
+    }
+};
+
 // The sums of one warp: its part of the tile, as fragments of 16x8.
 template <class T>
 struct WarpSums {
@@ -51,17 +67,31 @@ struct WarpSums {
         }
     }
 
-    // Calls body(row, col, sum) for every element, numbered within the tile.
+    // To and from shared memory, where every thread can then have neighbours in a row.
+    __device__ void store(const Shared<float> &staged) {
+        for_each_pair([&](int at, float low, float high) { staged.template store<2>(at, {{low, high}}); });
+    }
+    __device__ void load(const Shared<float> &staged) {
+        for_each_pair([&](int at, float &low, float &high) {
+            const Vector<float, 2> pair = staged.template load<2>(at);
+            low = pair.v[0];
+            high = pair.v[1];
+        });
+    }
+
+private:
+    // Calls body(place, element, element behind it).
     template <class Body>
-    __device__ void for_each(const Body &body) {
+    __device__ void for_each_pair(const Body &body) {
 #pragma unroll
         for (int i = 0; i < rows; i++) {
 #pragma unroll
             for (int j = 0; j < cols; j++) {
 #pragma unroll
-                for (int e = 0; e < 4; e++) {
-                    body(row0() + 16 * i + lane_id() / 4 + e / 2 * 8, col0() + 8 * j + lane_id() % 4 * 2 + e % 2,
-                         d[i][j][e]);
+                for (int half = 0; half < 2; half++) {
+                    const int row = row0() + 16 * i + lane_id() / 4 + half * 8,
+                              col = col0() + 8 * j + lane_id() % 4 * 2;
+                    body(row * Staged<T>::pitch + col, d[i][j][2 * half], d[i][j][2 * half + 1]);
                 }
             }
         }
@@ -75,7 +105,7 @@ template <class T>
 using AdapterRight = Factor<Load::elements, T::n, T::threads, 1>;
 
 template <class T>
-__device__ inline void add_adapter(const Segment &s, int64_t m0, int64_t n0, WarpSums<T> &sums) {
+__device__ inline void add_adapter(const Segment &s, int m0, int n0, WarpSums<T> &sums) {
     SharedArena arena;
     const Parts parts(s.left.parts, s.right.parts, s.k, true);
     AdapterLeft<T> left(s.left, m0, parts, parts.left, arena);
@@ -97,28 +127,52 @@ struct Bf16Product {
 
     static constexpr int64_t main_bytes = Left::shared_bytes() + Right::shared_bytes();
     static constexpr int64_t adapter_bytes = AdapterLeft<T>::shared_bytes() + AdapterRight<T>::shared_bytes();
-    static constexpr int64_t shared_bytes = main_bytes > adapter_bytes ? main_bytes : adapter_bytes;
+    static constexpr int64_t factor_bytes = main_bytes > adapter_bytes ? main_bytes : adapter_bytes;
+    static constexpr int64_t shared_bytes = factor_bytes > Staged<T>::bytes ? factor_bytes : Staged<T>::bytes;
 
     __device__ static void run(const Product &p) {
-        const int64_t tiles_m = ceil_div(p.m, T::m), tiles = tiles_m * ceil_div(p.n, T::n);
-        const int64_t tile = block_id() % tiles, split = block_id() / tiles;
-        const int64_t m0 = tile % tiles_m * T::m, n0 = tile / tiles_m * T::n;
+        // A grid has fewer than 2^31 blocks.
+        const int tiles_m = static_cast<int>(ceil_div(p.m, T::m)),
+                  tiles = tiles_m * static_cast<int>(ceil_div(p.n, T::n));
+        const int block = static_cast<int>(block_id()), tile = block % tiles, split = block / tiles;
+        const int m0 = tile % tiles_m * T::m, n0 = tile / tiles_m * T::n;
         WarpSums<T> sums;
         if (p.adapter.k > 0 && split == 0) {
             add_adapter(p.adapter, m0, n0, sums);
-            if (p.masked_adapter) {
-                sums.for_each(
-                    [&](int row, int col, float &sum) { sum *= dropout_factor(p.dropout, m0 + row, n0 + col); });
-            }
+            if (p.masked_adapter) mask(p.dropout, m0, n0, sums);
         }
         add_main(p, split, m0, n0, sums);
-        sums.for_each([&](int row, int col, float &sum) {
-            if (m0 + row < p.m && n0 + col < p.n) store_result(p, split * p.m + m0 + row, n0 + col, sum);
+        sync_threads();  // nobody reads factors any more
+        SharedArena arena;
+        const Shared<float> staged = arena.take<float>(Staged<T>::bytes / 4);
+        sums.store(staged);
+        sync_threads();
+        Staged<T>::for_each_quad([&](int row, int col, int at) {
+            if (m0 + row < p.m && n0 + col < p.n)
+                store_results(p, split * p.m + m0 + row, n0 + col, staged.template load<4>(at));
         });
     }
 
 private:
-    __device__ static void add_main(const Product &p, int64_t split, int64_t m0, int64_t n0, WarpSums<T> &sums) {
+    // Four neighbours share the work of a counter.
+    __device__ static void mask(const Dropout &dropout, int m0, int n0, WarpSums<T> &sums) {
+        SharedArena arena;
+        const Shared<float> staged = arena.take<float>(Staged<T>::bytes / 4);
+        sums.store(staged);
+        sync_threads();
+        Staged<T>::for_each_quad([&](int row, int col, int at) {
+            Vector<float, 4> quad = staged.template load<4>(at);
+            const KeptQuad kept(dropout, m0 + row, n0 + col);
+#pragma unroll
+            for (int e = 0; e < 4; e++) quad.v[e] *= kept[e] ? dropout.scale : 0;
+            staged.template store<4>(at, quad);
+        });
+        sync_threads();
+        sums.load(staged);
+        sync_threads();
+    }
+
+    __device__ static void add_main(const Product &p, int split, int m0, int n0, WarpSums<T> &sums) {
         const Segment &s = p.main;
         SharedArena arena;
         constexpr bool packed = left_load == Load::elements && right_load == Load::elements;

@@ -23,6 +23,7 @@ struct Tile {
 constexpr int bf16_depth = 64;
 constexpr int f32_depth = 16;
 
+using Tile256 = Tile<256, 128, 3, 4, 2>;
 using Tile128 = Tile<128, 128, 3, 2, 4>;
 using Tile64 = Tile<64, 64, 3, 2, 2>;
 using F32Tile = Tile<64, 64, 2, 8, 1>;
@@ -39,7 +40,7 @@ using FewRows64 = FewRowsTile<64, 3>;  // four stages are more shared memory tha
 using Wgmma256 = Tile<256, 128, 4, 1, 8>;
 using Wgmma128 = Tile<128, 128, 8, 1, 8>;
 
-enum class Kernel { few_rows, wgmma_256, wgmma_128, tiles_128, tiles_64, converted_64, ffma };
+enum class Kernel { few_rows, wgmma_256, wgmma_128, tiles_256, tiles_128, tiles_64, converted_64, ffma };
 
 // How the left factor stands in memory, and a dense right one; what can be done with one can be done with all that follow.
 enum class Access {
@@ -89,10 +90,11 @@ struct Variant {
 constexpr int64_t any_m = INT64_MAX;
 constexpr int any_device = 80, newest_device = 999;
 constexpr int hopper = 90;  // sm_90a's instructions are in no newer device
-constexpr int64_t enough_big_tiles = 64;
 // With fewer tokens the weights' bytes are the limit.
 constexpr int64_t least_wgmma_m = 65;
+constexpr int64_t enough_big_tiles = 64, enough_biggest_tiles = 96;
 
+constexpr char biggest[] = "c has tiles of 256x128 for many multiprocessors, which have shared memory for them";
 constexpr char few_rows[] = "few tokens: each code is read once, and decoded in registers";
 
 inline constexpr Variant variants[] = {
@@ -109,6 +111,10 @@ inline constexpr Variant variants[] = {
     {Kernel::wgmma_128, "wgmma_bf16", "many tokens on Hopper, of which tiles of 256 would leave more of it idle", true,
      Access::copied, Weight::nf4_row_scales, hopper, hopper, least_wgmma_m, any_m, 0, Wgmma128::m, Wgmma128::n,
      bf16_depth, Wgmma128::stages, 0},
+    {Kernel::tiles_256, "mma_bf16", biggest, true, Access::copied, Weight::dense, 80, 80, 1, any_m,
+     enough_biggest_tiles, Tile256::m, Tile256::n, bf16_depth, Tile256::stages, 0},
+    {Kernel::tiles_256, "mma_bf16", biggest, true, Access::copied, Weight::dense, 90, 109, 1, any_m,
+     enough_biggest_tiles, Tile256::m, Tile256::n, bf16_depth, Tile256::stages, 0},
     {Kernel::tiles_128, "mma_bf16", "c has tiles of 128x128 for many multiprocessors", true, Access::copied,
      Weight::dense, any_device, newest_device, 1, any_m, enough_big_tiles, Tile128::m, Tile128::n, bf16_depth,
      Tile128::stages, 1},

@@ -206,6 +206,9 @@ int main() {
         const bool nf4 = kind == Kind::nf4 || kind == Kind::nf4_backward;
         test_product(simt, reference, kind, nf4 ? Shape{900, 1024, 192} : Shape{900, 1000, 136}, NF4J_BF16,
                      Rows::aligned, 64, true);
+        // 8 x 12 of the biggest
+        test_product(simt, reference, kind, nf4 ? Shape{1801, 1536, 64} : Shape{1801, 1420, 72}, NF4J_BF16,
+                     Rows::aligned, 128, false);
     }
     test_product(simt, reference, Kind::nf4, {900, 1000, 768}, NF4J_BF16, Rows::aligned, 64, true);
 
@@ -227,6 +230,7 @@ int main() {
     set_schedule("0");
     test_product(hopper, reference, Kind::nf4, {70, 64, 64}, NF4J_BF16, Rows::aligned, 32, true);
     test_product(hopper, reference, Kind::nf4, {70, 64, 64}, NF4J_BF16, Rows::odd, 64, true);
+    test_product(hopper, reference, Kind::dense, {1801, 1420, 72}, NF4J_BF16, Rows::aligned, 64, false);
     test_coverage();
     check(!Device(NF4J_BACKEND_SIMT, NF4J_ISA_AUTO, 0, 0, 2).open() &&
               std::string(nf4j_last_error()).find("there is no device 2") != std::string::npos,
