@@ -88,10 +88,7 @@ static __global__ void __launch_bounds__(f32_threads) product_f32_kernel(const P
     add_segment(p.main, m0, n0, left, right, sums);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
-            if (i0 + i < p.m && j0 + j < p.n) store_result(p, i0 + i, j0 + j, sums[i][j]);
-        }
+        if (i0 + i < p.m && j0 < p.n) store_results(p, i0 + i, j0, {{sums[i][0], sums[i][1], sums[i][2], sums[i][3]}});
     }
 }
 

@@ -97,7 +97,7 @@ def main():
     found, wrong = measured(options)
     if options.update:
         BUDGET.write_text(written(found, compiler))
-        sys.exit("\n".join(wrong))
+        sys.exit("\n".join(wrong) or 0)
     known_compiler, budget = read_budget()
     for key in sorted(found.keys() | budget.keys()):
         now, then = found.get(key), budget.get(key)

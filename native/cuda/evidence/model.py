@@ -30,6 +30,10 @@ MODELLED = [
     ("sm_80", r"product_bf16_kernel<load 0, load 0, Tile<(\d+), (\d+)", "BF16", [(512, 4096, 4096), (4096, 4096, 4096)]),
     ("sm_80", r"product_bf16_kernel<load 0, load 2, Tile<(\d+), (\d+)", "NF4", [(512, 4096, 4096), (4096, 4096, 4096)]),
     ("sm_80", r"product_bf16_kernel<load 0, load 3, Tile<(\d+), (\d+)", "NF4 dx", [(512, 4096, 4096), (4096, 4096, 4096)]),
+    ("sm_80", r"nf4_few_rows_kernel<Tile<(\d+), (\d+).*, false>", "NF4", [(1, 14336, 4096), (64, 14336, 4096)]),
+    ("sm_90a", r"nf4_few_rows_kernel<Tile<(\d+), (\d+).*, false>", "NF4", [(1, 14336, 4096), (64, 14336, 4096)]),
+    ("sm_90a", r"product_hopper_kernel<HopperTile<Tile<(\d+), (\d+).*, false>", "NF4", [(512, 4096, 4096), (4096, 4096, 4096)]),
+    ("sm_90a", r"product_hopper_kernel<HopperTile<Tile<(\d+), (\d+).*, true>", "NF4 dx", [(512, 4096, 4096), (4096, 4096, 4096)]),
 ]
 
 
@@ -45,7 +49,7 @@ class Device:
 
 
 def wgmma_columns(loop):
-    return [(int(kind.split("x")[1]), count) for kind, count in loop.items() if kind.startswith("wgmma ")]
+    return [(int(kind.split("x")[1]), count) for kind, count in loop.items() if kind.startswith("wgmma")]
 
 
 def pipes(device, kernel, m, n, k, tile_m, tile_n, weight_bytes):

@@ -1,7 +1,7 @@
 """What machine code tells of a kernel: registers, spills, and the instructions of its main loop.
 
-The main loop is the backward branch around the most tensor-core instructions; without any, around the most FFMAs; else the
-longest innermost one. A kernel without a loop is taken as a whole. Cold code that the compiler left inside the loop is counted too.
+The main loop is the smallest backward branch around tensor-core instructions that also loads ahead; without any, the innermost one
+with the most FFMAs. A kernel without a loop is taken as a whole. Cold code that the compiler left inside the loop is counted too.
 """
 
 import collections
@@ -26,7 +26,7 @@ def classify(name):
     for kind, pattern in CLASSES:
         if re.match(pattern, name):
             shape = re.search(r"\d+x\d+x\d+", name)
-            return f"{kind} {shape[0]}" if kind == "wgmma" else kind
+            return f"{kind}.{shape[0]}" if kind == "wgmma" else kind
     return "integer"  # and moves, logic, addresses
 
 
@@ -48,11 +48,10 @@ def main_loop(code):
 
     def weight(loop):
         inside = kinds[loop[0]:loop[1] + 1]
-        tensor = sum(k.startswith(TENSOR) for k in inside)
+        tensor = any(k.startswith(TENSOR) for k in inside)
+        ahead = "cp.async" in inside or "ldg.128" in inside  # not the loop of a LoRA adapter
         innermost = not any(o != loop and loop[0] <= o[0] and o[1] <= loop[1] for o in loops)
-        ahead = "cp.async" in inside or "bulk" in inside
-        # The smallest of those around the same tensor instructions, and one that copies ahead rather than a LoRA adapter's.
-        return tensor, ahead, -len(inside) if tensor else 0, innermost, inside.count("ffma"), len(inside)
+        return (True, ahead, -len(inside), 0) if tensor else (False, innermost, inside.count("ffma"), len(inside))
 
     first, last = max(loops, key=weight, default=(0, len(code) - 1))
     return collections.Counter(kinds[first:last + 1])
@@ -76,7 +75,7 @@ def disassembled(cuobjdump, library, arch):
     for line in process.stdout:
         if match := re.match(r"\t\tFunction : (\w+)", line):
             code = functions.setdefault(match[1], [])
-        elif match := re.match(r"\s+/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+ )?([A-Z0-9.]+)([^;]*);", line):
+        elif match := re.match(r"\s+/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+ )?([A-Za-z0-9.]+)([^;]*);", line):
             address, name, operands = int(match[1], 16), match[2], match[3]
             target = re.search(r"0x([0-9a-f]+)", operands) if name.startswith("BRA") else None
             at = int(target[1], 16) if target else None
