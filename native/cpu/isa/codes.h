@@ -1,4 +1,4 @@
-// Looks up 4-bit codes. A tile of codes is 16 rows x 8 columns of a weight in 16 words: word r has row r, column j in
+// Looks up 4-bit codes, and the 8-bit codes of nested scales. A tile of codes is 16 rows x 8 columns of a weight in 16 words: word r has row r, column j in
 // its bits 4j ... 4j + 3.
 #pragma once
 
@@ -24,6 +24,12 @@ inline Vec look_up(const CodeMap &map, __m512i codes) { return {_mm512_permutexv
 inline Vec tile_column(const CodeMap &map, const uint32_t *tile, int j, int h) {
     const __m512i words = _mm512_load_si512(tile + h * lanes);
     return look_up(map, _mm512_srli_epi32(words, static_cast<unsigned>(4 * j)));
+}
+
+// map[codes[0]], map[codes[1]], ...
+inline Vec look_up_bytes(const float *map, const uint8_t *codes) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i *>(codes));
+    return {_mm512_i32gather_ps(_mm512_cvtepu8_epi32(bytes), map, 4)};
 }
 
 // Row r of two neighbouring tiles, columns h * lanes ...
@@ -54,6 +60,11 @@ inline Vec tile_column(const CodeMap &map, const uint32_t *tile, int j, int h) {
     return look_up(map, _mm256_srli_epi32(words, 4 * j));
 }
 
+inline Vec look_up_bytes(const float *map, const uint8_t *codes) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(codes));
+    return {_mm256_i32gather_ps(map, _mm256_cvtepu8_epi32(bytes), 4)};
+}
+
 inline Vec tile_row(const CodeMap &map, const uint32_t *left, const uint32_t *right, int r, int h) {
     const __m256i shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
     const __m256i words = _mm256_set1_epi32(static_cast<int>((h == 0 ? left : right)[r]));
@@ -72,6 +83,10 @@ inline Vec tile_column(const CodeMap &map, const uint32_t *tile, int j, int h) {
     const uint32_t *words = tile + h * lanes;
     return {Float4{map.values[words[0] >> 4 * j & 15], map.values[words[1] >> 4 * j & 15],
                    map.values[words[2] >> 4 * j & 15], map.values[words[3] >> 4 * j & 15]}};
+}
+
+inline Vec look_up_bytes(const float *map, const uint8_t *codes) {
+    return {Float4{map[codes[0]], map[codes[1]], map[codes[2]], map[codes[3]]}};
 }
 
 inline Vec tile_row(const CodeMap &map, const uint32_t *left, const uint32_t *right, int r, int h) {

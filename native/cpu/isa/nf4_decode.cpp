@@ -18,12 +18,12 @@ inline void decode_tile(const Nf4Matrix &w, const CodeMap &map, BandScales &scal
     const int columns = whole ? static_cast<int>(tile_cols) : static_cast<int>(count);
     Vec scale[vecs16];
     const auto read_scales = [&] {
-        for (int h = 0; h < vecs16; h++) scale[h] = load(scales.values + h * lanes);
+        for (int h = 0; h < vecs16; h++) scale[h] = scales[h];
     };
     const auto decode = [&](int j, int h) { return tile_column(map, tile, j, h) * scale[h]; };
     const auto move_to = [&](int j) {
         if (whole) return;
-        if (column + j >= scales.end) scales.read(w, band, column + j);
+        if (column + j >= scales.end) scales.read(w, band, column + j, column + count);
         read_scales();
     };
     read_scales();
@@ -54,7 +54,7 @@ void forward(const Nf4Matrix &w, int64_t k0, int64_t count, int64_t outer0, int6
         BandScales scales;
         float *out = panel + group;
         for (int64_t k = k0; k < k0 + count; k += tile_cols) {
-            if (k >= scales.end) scales.read(w, band, k);
+            if (k >= scales.end) scales.read(w, band, k, k0 + count);
             const int64_t columns = k0 + count - k;
             if (columns >= tile_cols && scales.end >= k + tile_cols) {
                 decode_tile<words, true>(w, map, scales, band, k, tile_cols, width, out);

@@ -6,6 +6,9 @@ namespace nf4j::cpu::NF4J_ISA_NAME {
 
 namespace {
 
+// How far ahead codes are fetched, 2 KiB: the bands are more streams than the hardware's prefetcher keeps up with.
+constexpr int64_t prefetch_tiles = 32;
+
 // Bands from band0 on; sums[b] is where the band's sums of the first row stand, those of the next row stride[b] later.
 struct Bands {
     int64_t band0;
@@ -31,8 +34,8 @@ void run(const Nf4Matrix &w, const Bands &to, int64_t k0, int64_t count, const f
     const auto read_scales = [&](int64_t k) {
         end = INT64_MAX;
         for (int b = 0; b < bands; b++) {
-            if (k >= scales[b].end) scales[b].read(w, to.band0 + b, k);
-            for (int h = 0; h < vecs16; h++) scale[b][h] = load(scales[b].values + h * lanes);
+            if (k >= scales[b].end) scales[b].read(w, to.band0 + b, k, k0 + count);
+            for (int h = 0; h < vecs16; h++) scale[b][h] = scales[b][h];
             end = scales[b].end < end ? scales[b].end : end;
         }
     };
@@ -67,6 +70,7 @@ void run(const Nf4Matrix &w, const Bands &to, int64_t k0, int64_t count, const f
     for (int64_t k = k0; k < k0 + count; k += tile_cols) {
         if (k >= end) read_scales(k);
         const int64_t columns = k0 + count - k;
+        for (int b = 0; b < bands; b++) __builtin_prefetch(w.tile(to.band0 + b, k / tile_cols + prefetch_tiles));
         if (columns >= tile_cols && end >= k + tile_cols) {
             add(k, tile_cols, true);
         } else {

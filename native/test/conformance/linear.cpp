@@ -122,6 +122,10 @@ void add_linear(Suite &suite) {
     }
     add({64, 530, 320, NF4J_BF16, {NF4J_F32, 32, true, NF4J_F32, false}});
     add({70, 530, 576, NF4J_BF16, {NF4J_F32, 64, true, NF4J_F32, false}});
+    // Few rows of both types, and more blocks in a row than a vector has lanes: nested groups of 256 end within a row.
+    add({1, 50, 1184, NF4J_F32, {NF4J_F32, 32, true, 0, false}});
+    add({3, 50, 1184, NF4J_BF16, {NF4J_F32, 32, true, 0, true}});
+    add({2, 50, 1344, NF4J_F32, {NF4J_F32, 64, false, 0, false}});
     // Rows that copies can fetch, for kernels that begin at many tokens: ragged in tokens, out or in.
     const struct {
         int64_t m, n, k;
