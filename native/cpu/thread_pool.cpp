@@ -14,9 +14,13 @@
 //
 // No wake-up is lost: a worker counts itself as a sleeper and then reads the epoch, the caller advances the epoch and then reads the
 // count of sleepers, all sequentially consistent, so one of them sees the other's write.
+//
+// A sleeper that was last on the caller's core is forbidden that core before it is woken. Schedulers like to wake a thread where it
+// was, or where its waker is; it would then wait for the caller to finish the region, in virtual machines for region after region.
 #include "cpu/thread_pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 
 #include <atomic>
@@ -51,12 +55,14 @@ struct ThreadPool::State {
         pthread_t handle;
         State *state;
         int thread;
+        int core = -1;  // that it fell asleep on, -1 while awake; guarded by `sleep`
     };
 
     int threads = 0;
     int started = 0;  // workers that must be joined
     Worker *workers = nullptr;
     char *scratch = nullptr;
+    cpu_set_t allowed;  // cores, none of them if that is unknown
 
     std::mutex callers;  // held for the length of a region
     const TaskRef *body = nullptr;
@@ -88,12 +94,27 @@ struct ThreadPool::State {
         epoch.fetch_add(1);
         if (sleepers.load() > 0) {
             std::lock_guard<std::mutex> lock(sleep);
+            clear_core(sched_getcpu());
             work.notify_all();
         }
     }
 
+    // Needs `sleep` locked.
+    void clear_core(int core) {
+        for (int i = 0; i < started; i++) {
+            if (core < 0 || workers[i].core != core) {
+                continue;
+            }
+            cpu_set_t others = allowed;
+            CPU_CLR(static_cast<size_t>(core), &others);
+            if (CPU_COUNT(&others) > 0) {
+                pthread_setaffinity_np(workers[i].handle, sizeof others, &others);
+            }
+        }
+    }
+
     // Returns the epoch that differs from `seen`.
-    uint64_t await_epoch(uint64_t seen) {
+    uint64_t await_epoch(uint64_t seen, int *core) {
         for (int i = 0; i < spins; i++) {
             const uint64_t now = epoch.load(std::memory_order_acquire);
             if (now != seen) {
@@ -102,12 +123,14 @@ struct ThreadPool::State {
             pause();
         }
         std::unique_lock<std::mutex> lock(sleep);
+        *core = sched_getcpu();
         sleepers.fetch_add(1);
         uint64_t now;
         while ((now = epoch.load()) == seen) {
             work.wait(lock);
         }
         sleepers.fetch_sub(1);
+        *core = -1;
         return now;
     }
 
@@ -142,11 +165,11 @@ struct ThreadPool::State {
     }
 
     static void *worker_main(void *argument) {
-        const Worker *worker = static_cast<const Worker *>(argument);
+        Worker *worker = static_cast<Worker *>(argument);
         State *state = worker->state;
         uint64_t seen = 0;
         while (true) {
-            seen = state->await_epoch(seen);
+            seen = state->await_epoch(seen, &worker->core);
             if (state->stop.load(std::memory_order_acquire)) {
                 return nullptr;
             }
@@ -165,6 +188,9 @@ struct ThreadPool::State {
             return false;
         }
         scratch = static_cast<char *>(memory);
+        if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
+            CPU_ZERO(&allowed);  // more cores than the set has room for
+        }
         workers = new (std::nothrow) Worker[static_cast<size_t>(count)];
         if (workers == nullptr) {
             return false;
