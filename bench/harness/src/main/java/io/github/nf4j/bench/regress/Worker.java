@@ -12,8 +12,6 @@ import io.github.nf4j.bench.cases.Subject;
 import io.github.nf4j.bench.cases.Verifier;
 import io.github.nf4j.bench.result.CaseResult.Verify;
 import io.github.nf4j.bench.run.CallContender;
-import io.github.nf4j.bench.run.CaseRunner;
-import io.github.nf4j.bench.run.Host;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -39,8 +37,8 @@ public final class Worker {
                 Stream stream = device.newStream()) {
             BenchCase benchCase = Catalog.cases(Catalog.Suite.valueOf(arguments[2])).stream()
                     .filter(c -> c.op().equals(arguments[3]) && c.shapeText().equals(arguments[4])).findFirst().orElseThrow();
-            int slots = CaseRunner.slots(benchCase.bytes(), Host.machine(device.info()).llcMb(), device.info().freeMemory());
-            try (Buffers buffers = new Buffers(stream, slots, Long.parseLong(arguments[5]))) {
+            // One set, so that what fits the caches is measured there: neighbours on the memory bus look like changes of the code.
+            try (Buffers buffers = new Buffers(stream, 1, Long.parseLong(arguments[5]))) {
                 Subject subject = benchCase.prepare().apply(buffers);
                 try (Verifier verifier = new Verifier(stream, benchCase.dtype())) {
                     subject.verify().accept(verifier);
@@ -50,7 +48,7 @@ public final class Worker {
                         return;
                     }
                 }
-                CallContender calls = new CallContender(benchCase.op(), subject, stream, slots);
+                CallContender calls = new CallContender(benchCase.op(), subject, stream, 1);
                 calls.warmUp(Long.parseLong(arguments[6]));
                 answer(out, "ready " + calls.nanosPerSample());
                 serve(calls, out);

@@ -12,6 +12,8 @@ public final class Interleaver {
     /// What a round aims at for each contender: longer than a scheduler's time slice is not needed, shorter is all overhead.
     private static final long BLOCK_NANOS = 10_000_000;
     private static final int MOST_ROUNDS = 200;
+    /// Samples of one round are neighbours and much alike: what makes an interval narrow is rounds.
+    private static final int WANTED_ROUNDS = 40;
     private static final int FEWEST_ROUNDS = 8; // with seven samples no interval of a median has 99 %
     private static final int MOST_SAMPLES = 1000;
     /// How much longer than its budget a case may take on account of repeated rounds.
@@ -95,7 +97,7 @@ public final class Interleaver {
 
     private static int perRound(Contender contender, long nanos) {
         long block = Math.min(BLOCK_NANOS, nanos / FEWEST_ROUNDS);
-        return Math.clamp(block / Math.max(1, contender.nanosPerSample()), 1, MOST_SAMPLES / FEWEST_ROUNDS);
+        return Math.clamp(block / Math.max(1, contender.nanosPerSample()), 1, MOST_SAMPLES / WANTED_ROUNDS);
     }
 
     private static Outcome outcome(int contenders, List<Round> counted, List<Round> repeated, boolean noisy) {
