@@ -2,7 +2,13 @@
 #include "nf4j.h"
 #include "test.h"
 
+#include <dirent.h>
+#include <sched.h>
+
 #include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -82,9 +88,55 @@ void run_threads(int32_t backend, int threads, int repeats, bool shared) {
     CHECK_OK(nf4j_device_close(common));
 }
 
+std::set<int> threads_of_this_process() {
+    std::set<int> ids;
+    if (DIR *tasks = opendir("/proc/self/task")) {
+        while (const dirent *entry = readdir(tasks)) ids.insert(atoi(entry->d_name));
+        closedir(tasks);
+    }
+    return ids;
+}
+
+// A worker that went to sleep on the caller's core may not wake there: it would wait for the caller to finish.
+void keeps_workers_off_the_callers_core() {
+    cpu_set_t all, one;
+    if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < 2) {
+        printf("skipped: workers beside their caller, this process may use one core only\n");
+        return;
+    }
+    size_t core = 0;
+    while (!CPU_ISSET(core, &all)) core++;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+
+    const std::set<int> before = threads_of_this_process();
+    nf4j_device *device = open_device(NF4J_BACKEND_CPU, 2);
+    nf4j_stream *stream = create_stream(device);
+    int worker = 0;
+    for (int id : threads_of_this_process()) worker = before.count(id) ? worker : id;
+    CHECK(worker != 0, "the device has no worker");
+    CHECK(sched_setaffinity(0, sizeof one, &one) == 0 && sched_setaffinity(worker, sizeof one, &one) == 0,
+          "both cannot be bound to core %zu", core);
+
+    cpu_set_t now = one;
+    Buffers buffers(1);
+    for (int i = 0; i < 1000 && CPU_ISSET(core, &now); i++) {
+        CHECK(work(stream, buffers), "%s", nf4j_last_error());
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));  // the worker falls asleep again
+        sched_getaffinity(worker, sizeof now, &now);
+    }
+    CHECK(!CPU_ISSET(core, &now) && CPU_COUNT(&now) == CPU_COUNT(&all) - 1,
+          "the worker may use %d cores, the caller's is %s", CPU_COUNT(&now),
+          CPU_ISSET(core, &now) ? "one of them" : "none of them");
+    CHECK_OK(nf4j_stream_destroy(stream));
+    CHECK_OK(nf4j_device_close(device));
+    sched_setaffinity(0, sizeof all, &all);
+}
+
 }  // namespace
 
 int main() {
+    keeps_workers_off_the_callers_core();
     for (int32_t backend : {NF4J_BACKEND_REFERENCE, NF4J_BACKEND_CPU}) {
         run_threads(backend, 8, 20, true);
         run_threads(backend, 8, 20, false);
