@@ -12,11 +12,13 @@ import java.nio.charset.Charset;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipFile;
@@ -87,6 +89,33 @@ class LibraryCacheTest {
         assertEquals(filesIn(cache).getFirst().toString(), output.strip());
     }
 
+    /// Below a file there are no folders, not even for root.
+    @Test
+    void withAHomeThatCannotBeWrittenTheLibraryIsOfThisProcessAlone() throws Exception {
+        Path home = Files.createFile(folder.resolve("file")).resolve("home");
+        Path temporary = Files.createDirectory(folder.resolve("temporary"));
+        for (boolean byEnvironment : List.of(false, true)) {
+            Process process = startWithHome(home, temporary, byEnvironment);
+            String output = new String(process.getInputStream().readAllBytes());
+            assertEquals(0, process.waitFor(), output);
+            assertTrue(output.matches(Pattern.quote(temporary.toString()) + "/nf4j-\\d+/libnf4j\\.so rwx------\n"), output);
+            try (Stream<Path> left = Files.list(temporary)) {
+                assertEquals(List.of(), left.toList(), "left behind");
+            }
+        }
+    }
+
+    @Test
+    void withNoFolderAtAllTheErrorNamesThoseThatWereTried() throws Exception {
+        Path file = Files.createFile(folder.resolve("file"));
+        Process process = startWithHome(file.resolve("home"), file.resolve("temporary"), false);
+        String output = new String(process.getInputStream().readAllBytes());
+        assertEquals(1, process.waitFor(), output);
+        assertTrue(output.contains(", to be unpacked into " + file + "/home/.cache/nf4j: "), output);
+        assertTrue(output.contains("; nor into " + file + "/temporary: "), output);
+        assertTrue(output.contains("Set -Dnf4j.cache.dir to a folder that this user can write"), output);
+    }
+
     private static List<Path> filesIn(Path cache) throws IOException {
         try (Stream<Path> files = Files.walk(cache)) {
             return files.filter(Files::isRegularFile).toList();
@@ -103,14 +132,38 @@ class LibraryCacheTest {
     }
 
     private static Process start(Path cache) throws IOException {
-        return new ProcessBuilder(JAVA, "-Dnf4j.cache.dir=" + cache, "-Dstdout.encoding=UTF-8", "--enable-native-access=ALL-UNNAMED", "-cp",
-                "target/classes:target/test-classes", Probe.class.getName()).redirectErrorStream(true).start();
+        return java(Probe.class, "-Dnf4j.cache.dir=" + cache).start();
+    }
+
+    private static Process startWithHome(Path home, Path temporary, boolean byEnvironment) throws IOException {
+        ProcessBuilder builder = java(PermissionsProbe.class, "-Duser.home=" + home, "-Djava.io.tmpdir=" + temporary);
+        builder.environment().remove("XDG_CACHE_HOME");
+        if (byEnvironment) {
+            builder.environment().put("XDG_CACHE_HOME", home.resolve("caches").toString());
+        }
+        return builder.start();
+    }
+
+    private static ProcessBuilder java(Class<?> main, String... options) {
+        List<String> command = new ArrayList<>(List.of(JAVA, "-Dstdout.encoding=UTF-8", "--enable-native-access=ALL-UNNAMED",
+                "-cp", "target/classes:target/test-classes"));
+        command.addAll(List.of(options));
+        command.add(main.getName());
+        return new ProcessBuilder(command).redirectErrorStream(true);
     }
 
     /// Prints the file that was loaded.
     static final class Probe {
         public static void main(String[] args) {
             System.out.println(NativeLibrary.load());
+        }
+    }
+
+    /// Prints the file that was loaded, and who may open its folder.
+    static final class PermissionsProbe {
+        public static void main(String[] args) throws IOException {
+            Path file = NativeLibrary.load();
+            System.out.println(file + " " + PosixFilePermissions.toString(Files.getPosixFilePermissions(file.getParent())));
         }
     }
 
