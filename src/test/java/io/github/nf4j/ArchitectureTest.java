@@ -66,6 +66,20 @@ class ArchitectureTest {
         check(picture(1), found);
     }
 
+    /// Hence a framework that links them gets one jar and no more.
+    @Test
+    void theCoreImportsNothingButTheJdk() throws IOException {
+        Set<String> core = Set.of("", "op", "autograd", "nn", "optim", "internal");
+        Pattern foreign = Pattern.compile("(?m)^import (?:static )?+(?!java\\.|io\\.github\\.nf4j\\.).*");
+        Set<String> found = new TreeSet<>();
+        forEach(MAIN, "java", (file, text) -> {
+            if (core.contains(MAIN.relativize(file.getParent()).toString())) {
+                foreign.matcher(text).results().forEach(match -> found.add(file + ": " + match.group()));
+            }
+        });
+        assertEquals(Set.of(), found);
+    }
+
     private static String name(String folder) {
         return folder.isEmpty() ? "root" : folder;
     }
