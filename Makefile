@@ -270,6 +270,7 @@ java: maven native ## build the Java module
 .PHONY: test
 test: check-if-possible maven native test-simt test-native test-faults ## everything that needs no GPU
 	$(MVN) verify
+	$(MAKE) test-consumer
 	$(MAKE) test-bench
 	$(MAKE) mutants-sample
 
@@ -334,7 +335,7 @@ bindings: ## regenerate the Java bindings from native/include/nf4j.h
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf $(BUILD) target bench/*/target
+	rm -rf $(BUILD) target bench/*/target src/test/*/target
 
 .PHONY: help
 help: ## list the targets

@@ -51,6 +51,14 @@ check-reproducible: maven ## see that two builds of HEAD in different folders gi
 	@cd $(REPRODUCED)/one/target && for jar in nf4j-*.jar; do \
 	    cmp $$jar $(REPRODUCED)/quite/another/target/$$jar && sha256sum $$jar || exit 1; done
 
+# A Maven repository of this build, where the projects below find the packaged jar as others will.
+REPOSITORY := $(BUILD)/repository
+.PHONY: repository
+repository: java
+	@rm -rf $(REPOSITORY)
+	@$(MVN) -q org.apache.maven.plugins:maven-deploy-plugin:3.1.4:deploy-file -DrepositoryId=nf4j -Durl=file://$(CURDIR)/$(REPOSITORY) \
+	    -DpomFile=pom.xml -Dfile=$$(ls target/nf4j-*[!cs].jar)  # not -javadoc, not -sources
+
 .PHONY: test-consumer
-test-consumer: package ## a program that links the packaged jar, on the module path and on the class path
-	src/test/consumer/run.sh
+test-consumer: repository ## a framework that links the packaged jar, on the module path and on the class path
+	$(MVN) -q -f src/test/consumer/pom.xml clean test

@@ -1,8 +1,6 @@
 package consumer;
 
-import io.github.nf4j.Backend;
 import io.github.nf4j.DType;
-import io.github.nf4j.Device;
 import io.github.nf4j.Nf4Weight;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
@@ -19,17 +17,21 @@ import java.util.Random;
 
 /// Trains the adapter of one quantized layer, as a framework with its own memory and its own loop does: towards the
 /// outputs of the same layer with another adapter of the same rank, which it can reach.
-public final class TrainLora {
+final class LoraTraining {
     private static final int TOKENS = 64;
     private static final int IN = 96;
     private static final int OUT = 80;
     private static final int RANK = 4;
     private static final int STEPS = 300;
 
+    /// The mean squared error before the first step and before the last.
+    record Losses(double first, double last) {
+    }
+
     private final Arena arena;
     private final Random random = new Random(7);
 
-    private TrainLora(Arena arena) {
+    LoraTraining(Arena arena) {
         this.arena = arena;
     }
 
@@ -53,7 +55,7 @@ public final class TrainLora {
                 zeros(param.rows(), param.cols()), null);
     }
 
-    private double run(Stream stream) {
+    Losses run(Stream stream) {
         Tensor x = gaussian(TOKENS, IN, 1);
         Tensor u = zeros(TOKENS, RANK);
         Tensor y = zeros(TOKENS, OUT);
@@ -81,8 +83,7 @@ public final class TrainLora {
                 LoraOps.backward(stream, x, dy, u, base, lora, false, da, db, null);
                 OptimOps.adamw(stream, new AdamwOptions(0.02f, 0.9f, 0.999f, 1e-8f, 0, step), parameters, null);
             }
-            System.out.printf("loss %.4f, after %d steps %.6f%n", first, STEPS, loss);
-            return loss / first;
+            return new Losses(first, loss);
         }
     }
 
@@ -99,17 +100,5 @@ public final class TrainLora {
         }
         dy.copyFrom(gradient);
         return sum / is.length;
-    }
-
-    public static void main(String[] args) {
-        try (Arena arena = Arena.ofConfined(); Device device = Device.open(Backend.CPU);
-                Stream stream = device.newStream()) {
-            double left = new TrainLora(arena).run(stream);
-            if (!(left < 0.01)) {
-                throw new AssertionError("of the loss " + left + " is left, expected less than 0.01");
-            }
-        }
-        System.out.println("module " + TrainLora.class.getModule() + ", nf4j from "
-                + Device.class.getProtectionDomain().getCodeSource().getLocation());
     }
 }
