@@ -62,3 +62,7 @@ repository: java
 .PHONY: test-consumer
 test-consumer: repository ## a framework that links the packaged jar, on the module path and on the class path
 	$(MVN) -q -f src/test/consumer/pom.xml clean test
+
+.PHONY: test-djl
+test-djl: repository ## nf4j on the memory of DJL's arrays, beside DJL's own products (fetches 120 MB, 550 unpacked)
+	$(MVN) -q -f src/test/djl/pom.xml clean test
