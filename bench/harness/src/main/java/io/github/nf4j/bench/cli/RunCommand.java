@@ -93,7 +93,7 @@ final class RunCommand implements Callable<Integer> {
             }
             int threads = device.info().threads();
             ResultFile result;
-            try (CaseRunner runner = new CaseRunner(device, machine, start.floors(), start.run().seed(), scope);
+            try (CaseRunner runner = new CaseRunner(device, machine, start.floors(), start.run().seed(), options.suite, scope);
                     Peers beside = new Peers(libraries, checkout, threads, machine.llcMb(), device.info().freeMemory())) {
                 result = new SuiteRun(out, start).run(cases, runner, beside::of, budget, quick, row -> print(console, row));
             }

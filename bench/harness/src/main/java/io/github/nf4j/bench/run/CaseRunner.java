@@ -7,6 +7,7 @@ import io.github.nf4j.Nf4jException;
 import io.github.nf4j.Stream;
 import io.github.nf4j.bench.cases.BenchCase;
 import io.github.nf4j.bench.cases.Buffers;
+import io.github.nf4j.bench.cases.Catalog.Suite;
 import io.github.nf4j.bench.cases.Subject;
 import io.github.nf4j.bench.cases.Verifier;
 import io.github.nf4j.bench.result.CaseResult;
@@ -37,17 +38,20 @@ public final class CaseRunner implements AutoCloseable {
     private final Machine machine;
     private final Floors floors;
     private final long seed;
+    private final Suite suite;
     private final Scope scope;
     private KernelProcess kernel;
 
     /// @param floors null if they are not known
-    public CaseRunner(Device device, Machine machine, Floors floors, long seed, Scope scope) {
+    /// @param suite  that the cases are of
+    public CaseRunner(Device device, Machine machine, Floors floors, long seed, Suite suite, Scope scope) {
         this.device = device;
         this.stream = device.newStream();
         this.info = device.info();
         this.machine = machine;
         this.floors = floors;
         this.seed = seed;
+        this.suite = suite;
         this.scope = scope;
     }
 
@@ -72,12 +76,12 @@ public final class CaseRunner implements AutoCloseable {
                 return List.of(unmeasured(benchCase, Status.VOID, "the results are wrong", verify));
             }
             if (scope == Scope.KERNEL) {
-                return kernelRows(benchCase, ours.buffers.slots(), verify, nanos);
+                return kernelRows(benchCase, ours, verify, nanos);
             }
             List<CaseResult> rows = new ArrayList<>();
-            boolean bothRows = ours.buffers.slots() > 1;
-            rows.add(measureBesideOthers(benchCase, ours, verify, peers, bothRows ? (long) (nanos * (1 - WARM_ROW_SHARE)) : nanos));
-            if (bothRows) {
+            rows.add(
+                    measureBesideOthers(benchCase, ours, verify, peers, ours.hasWarmRow() ? (long) (nanos * (1 - WARM_ROW_SHARE)) : nanos));
+            if (ours.hasWarmRow()) {
                 rows.add(measureCalls(benchCase, ours.contender(1), 1, verify, PeerGroup.NONE, (long) (nanos * WARM_ROW_SHARE)));
             }
             return rows;
@@ -95,7 +99,12 @@ public final class CaseRunner implements AutoCloseable {
         Prepared(BenchCase benchCase) {
             this.benchCase = benchCase;
             this.buffers = new Buffers(stream, slots(benchCase.bytes(), machine.llcMb(), info.freeMemory()), seed);
-            this.subject = benchCase.prepare().apply(buffers);
+            try {
+                this.subject = benchCase.prepare().apply(buffers);
+            } catch (RuntimeException e) {
+                buffers.close();
+                throw e;
+            }
         }
 
         Verify verify() {
@@ -104,6 +113,11 @@ public final class CaseRunner implements AutoCloseable {
                 stream.synchronize();
                 return verifier.result();
             }
+        }
+
+        /// Whether one set of buffers stays in the cache that the rotation through all of them leaves.
+        boolean hasWarmRow() {
+            return buffers.slots() > 1 && fitsCache(benchCase.bytes());
         }
 
         /// @param slots 1 is for warm caches, and for buffers that exceed the caches by themselves
@@ -145,15 +159,17 @@ public final class CaseRunner implements AutoCloseable {
     }
 
     /// What was verified is the same library through FFM: the driver's buffers are its own.
-    private List<CaseResult> kernelRows(BenchCase benchCase, int slots, Verify verify, long nanos) throws InterruptedException {
+    private List<CaseResult> kernelRows(BenchCase benchCase, Prepared ours, Verify verify, long nanos) throws InterruptedException {
         try {
             if (kernel == null) {
                 kernel = new KernelProcess(Checkout.current(), info.threads());
             }
             List<CaseResult> rows = new ArrayList<>();
-            for (int used : slots > 1 ? new int[] {slots, 1} : new int[] {1}) {
+            int slots = ours.buffers.slots();
+            boolean both = ours.hasWarmRow();
+            for (int used : both ? new int[] {slots, 1} : new int[] {slots}) {
                 kernel.prepare(benchCase, used);
-                long share = slots == 1 ? nanos : (long) (nanos * (used == 1 ? WARM_ROW_SHARE : 1 - WARM_ROW_SHARE));
+                long share = !both ? nanos : (long) (nanos * (used == 1 ? WARM_ROW_SHARE : 1 - WARM_ROW_SHARE));
                 int warmUps = Math.clamp((long) (share * WARM_UP_SHARE) / Math.max(1, kernel.nanosPerSample()), 1, MOST_WARM_UPS);
                 kernel.sample(warmUps);
                 rows.add(
@@ -186,13 +202,16 @@ public final class CaseRunner implements AutoCloseable {
                 outcome.foreignShare(), before.isPresent() && after.isPresent()
                         ? new double[] {before.getAsDouble(), after.getAsDouble()} : null);
         Summary stats = Summary.of(track.samples());
-        boolean small = benchCase.bytes() * slots <= machine.llcMb() << 20;
-        Key key = key(benchCase, small ? "warm" : "cold");
+        Key key = key(benchCase, fitsCache(benchCase.bytes() * slots) ? "warm" : "cold");
         String note = outcome.noisy() ? String.format(Locale.ROOT, "others took %.0f %% of the processor's time, and went on when the "
                 + "samples were repeated", 100 * outcome.foreignShare()) : null;
         return new CaseResult(key.id(), key, repro(key), outcome.noisy() ? Status.NOISY : Status.OK, note, benchCase.work(), verify, timing,
                 stats, FloorProbe.rate(benchCase.work(), floors, benchCase.dtype() == DType.BF16, stats.median()),
                 peers.results(outcome.tracks()));
+    }
+
+    private boolean fitsCache(long bytes) {
+        return bytes <= machine.llcMb() << 20;
     }
 
     private CaseResult unmeasured(BenchCase benchCase, Status status, String note, Verify verify) {
@@ -203,7 +222,8 @@ public final class CaseRunner implements AutoCloseable {
     private String repro(Key key) {
         StringBuilder shape = new StringBuilder("^" + key.shape().replace(".", "\\."));
         key.dims().forEach((name, size) -> shape.append(',').append(name).append('=').append(size));
-        return "bench/nf4j-bench run --suite full --op '^" + key.op().replace(".", "\\.") + "$' --shape '" + shape + "," + key.dtype()
+        return "bench/nf4j-bench run --suite " + suite + " --op '^" + key.op().replace(".", "\\.") + "$' --shape '" + shape + ","
+                + key.dtype()
                 + "$' --backend " + key.backend() + " --threads " + key.threads() + " --scope " + key.scope() + " --seed " + seed
                 + " --out case.json";
     }

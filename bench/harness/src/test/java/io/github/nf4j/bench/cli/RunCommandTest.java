@@ -13,8 +13,11 @@ import io.github.nf4j.bench.result.ResultFile;
 import io.github.nf4j.bench.result.ResultFiles;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Set;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -37,8 +40,22 @@ class RunCommandTest {
             assertTrue(row.isMeasured() && row.verify().ok() && row.verify().value() <= row.verify().bound(), row::toString);
             assertTrue(row.rate().floorUs() > 0 && row.stats().median() > 0, row::toString);
             families.add(row.key().op().substring(0, row.key().op().indexOf('.')));
+            assertEquals(1, listed(row.repro()), row::repro);
         }
         assertEquals(Set.of("nf4", "dense", "lora", "norm", "rope", "attention", "mlp", "embedding", "loss", "optim", "memory"), families);
+    }
+
+    /// How many cases a row's command would measure.
+    private static long listed(String repro) {
+        List<String> words = Pattern.compile("'([^']*)'|(\\S+)").matcher(repro).results()
+                .map(word -> word.group(1) == null ? word.group(2) : word.group(1)).toList();
+        List<String> arguments = new ArrayList<>(List.of("list"));
+        for (String option : List.of("--suite", "--op", "--shape")) {
+            arguments.addAll(List.of(option, words.get(words.indexOf(option) + 1)));
+        }
+        CommandRun list = CommandRun.of(arguments.toArray(String[]::new));
+        assertEquals(0, list.exitCode(), list::toString);
+        return list.out().lines().count();
     }
 
     @Test
