@@ -35,8 +35,8 @@ inline Vec look_up_bytes(const float *map, const uint8_t *codes) {
 // Row r of two neighbouring tiles, columns h * lanes ...
 inline Vec tile_row(const CodeMap &map, const uint32_t *left, const uint32_t *right, int r, int) {
     const __m512i shifts = _mm512_set_epi32(28, 24, 20, 16, 12, 8, 4, 0, 28, 24, 20, 16, 12, 8, 4, 0);
-    const __m512i words = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_set1_epi32(static_cast<int>(left[r]))),
-                                             _mm256_set1_epi32(static_cast<int>(right[r])), 1);
+    const __m512i words =
+        _mm512_mask_set1_epi32(_mm512_set1_epi32(static_cast<int>(left[r])), 0xff00, static_cast<int>(right[r]));
     return look_up(map, _mm512_srlv_epi32(words, shifts));
 }
 

@@ -5,6 +5,8 @@ namespace nf4j::cpu::NF4J_ISA_NAME {
 
 namespace {
 
+int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+
 template <Words words>
 Vec as_word(Vec value) {
     return words == Words::f32_of_bf16 ? rounded_to_bf16(value) : value;
@@ -54,6 +56,7 @@ void forward(const Nf4Matrix &w, int64_t k0, int64_t count, int64_t outer0, int6
         BandScales scales;
         float *out = panel + group;
         for (int64_t k = k0; k < k0 + count; k += tile_cols) {
+            __builtin_prefetch(w.tile(band + width / band_rows, k / tile_cols));  // of the panel after this one
             if (k >= scales.end) scales.read(w, band, k, k0 + count);
             const int64_t columns = k0 + count - k;
             if (columns >= tile_cols && scales.end >= k + tile_cols) {
@@ -90,9 +93,47 @@ inline void decode_row(const Nf4Matrix &w, const CodeMap &map, int64_t row, int6
     }
 }
 
+// Rows that blocks do not straddle, and columns within one block: each row of a band has one scale. Pairs begin at even k.
+template <Words words>
+void backward_in_block(const Nf4Matrix &w, int64_t k0, int64_t count, int64_t outer0, int64_t width, float *panel) {
+    constexpr int step = words == Words::bf16_pairs ? 2 : 1;
+    const CodeMap map = load_map(w.blob.quant_map);
+    const int64_t blocks = w.blob.cols >> w.block_shift, block = outer0 >> w.block_shift;
+    const int64_t first_tile = outer0 / tile_cols;
+    for (int64_t k = k0; k < k0 + count;) {
+        const int64_t band = k / band_rows, end = min((band + 1) * band_rows, k0 + count);
+        float scales[band_rows];
+        for (int64_t row = k; row < end; row++) scales[row % band_rows] = w.blob.absmax(row * blocks + block);
+        // The panel after this one goes on 256 bytes further in every band: too far apart for the hardware's prefetcher.
+        for (int64_t t = 0; t < width / tile_cols; t++)
+            __builtin_prefetch(w.tile(band, first_tile + width / tile_cols + t));
+        for (; k < end; k += step, panel += width) {
+            const int r = static_cast<int>(k % band_rows);
+            for (int64_t group = 0; group < width / 16; group++) {
+                const int64_t t = first_tile + group * 2;
+                const uint32_t *tile = w.tile(band, t);
+                const uint32_t *next = t + 1 < w.tiles ? tile + 16 : tile;  // columns past the end are nobody's
+                for (int h = 0; h < vecs16; h++) {
+                    Vec word = tile_row(map, tile, next, r, h) * broadcast(scales[r]);
+                    if constexpr (step == 2) {
+                        const Vec odd =
+                            k + 1 < end ? tile_row(map, tile, next, r + 1, h) * broadcast(scales[r + 1]) : zero();
+                        word = pair_up(word, odd);
+                    }
+                    store(panel + group * 16 + h * lanes, as_word<words>(word));
+                }
+            }
+        }
+    }
+}
+
 template <Words words>
 void backward(const Nf4Matrix &w, int64_t k0, int64_t count, int64_t outer0, int64_t width, float *panel) {
     constexpr int step = words == Words::bf16_pairs ? 2 : 1;
+    const int64_t size = w.blob.block_size;
+    if (w.blob.cols % size == 0 && outer0 % size + width <= size) {
+        return backward_in_block<words>(w, k0, count, outer0, width, panel);
+    }
     const CodeMap map = load_map(w.blob.quant_map);
     const int64_t vecs = width / lanes;
     for (int64_t k = k0; k < k0 + count; k += step, panel += width) {
