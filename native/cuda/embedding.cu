@@ -20,10 +20,12 @@ int32_t embedding_backward(nf4j_stream *stream, const nf4j_tensor *ids, const nf
                            const nf4j_tensor *dtable) {
     return with_type(dy->dtype, [&](auto type) {
         using T = decltype(type);
+        const Matrix<T> from = matrix_of<T>(dy);
+        const Matrix<float> to = matrix_of<float>(dtable);
         return launch(stream, "embedding_backward", dy->rows, embedding_threads,
                       SharedArena::bytes_of(embedding_threads / warp_size * 4), embedding_backward_kernel<T>,
-                      static_cast<const int32_t *>(ids->data), dy->rows, dtable->rows, matrix_of<T>(dy),
-                      matrix_of<float>(dtable), dy->cols);
+                      static_cast<const int32_t *>(ids->data), dy->rows, dtable->rows, from, to, dy->cols,
+                      are_aligned(from, to));
     });
 }
 

@@ -15,10 +15,19 @@ struct EmbeddingForward {
     Matrix<From> table;
     Matrix<To> y;
 
-    __device__ void operator()(int64_t t, int64_t j) const {
+    static constexpr int width = width_of<From, To>;
+    bool aligned() const { return are_aligned(table, y); }
+
+    __device__ void operator()(int64_t t, const Columns<width> &columns) const {
         const int32_t id = ids[t];
-        const bool inside = id >= 0 && id < vocabulary;
-        y.store(t, j, inside ? table.load(id, j) : bits_to_float(0x7fc00000u));
+        float values[width];
+        if (id >= 0 && id < vocabulary) {
+            table.load(values, id, columns);
+        } else {
+#pragma unroll
+            for (int e = 0; e < width; e++) values[e] = bits_to_float(0x7fc00000u);
+        }
+        y.store(t, columns, values);
     }
 };
 
@@ -27,7 +36,8 @@ struct EmbeddingForward {
 template <typename T>
 __global__ void __launch_bounds__(embedding_threads)
     embedding_backward_kernel(const int32_t *ids, int64_t tokens, int64_t vocabulary, Matrix<T> dy,
-                              Matrix<float> dtable, int64_t n) {
+                              Matrix<float> dtable, int64_t n, bool aligned) {
+    constexpr int width = width_of<float>;
     SharedArena arena;
     const Shared<uint32_t> votes = arena.take<uint32_t>(embedding_threads / warp_size);
     const int64_t mine = block_id();
@@ -42,8 +52,14 @@ __global__ void __launch_bounds__(embedding_threads)
             for (uint32_t left = votes.load(w); left != 0; left &= left - 1) {
                 const int64_t token = base + w * warp_size + first_bit(left);
                 if (token < mine) return;  // the whole block: its votes are the same
-                for (int64_t j = thread_id(); j < n; j += embedding_threads)
-                    dtable.store(id, j, dtable.load(id, j) + dy.load(token, j));
+                for_row<embedding_threads, width>(n, aligned, [&](const auto &columns) {
+                    float sum[width], gradient[width];
+                    dtable.load(sum, id, columns);
+                    dy.load(gradient, token, columns);
+#pragma unroll
+                    for (int e = 0; e < width; e++) sum[e] += gradient[e];
+                    dtable.store(id, columns, sum);
+                });
             }
         }
         sync_threads();

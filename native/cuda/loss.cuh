@@ -1,5 +1,6 @@
-// Softmax and its gradient for rows of logits [chunk, vocabulary] in F32. A block has one row, which it reads three
-// times: from L2 after the first. Floor: the two products beside it, which take nearly all of the time.
+// Softmax and its gradient for rows of logits [chunk, vocabulary] in F32, in the workspace, so that all begin at
+// multiples of 16 bytes. A block has one row, which it reads three times: from L2 after the first. Floor: the two products
+// beside it, which take nearly all of the time.
 #pragma once
 
 #include "cuda/global.cuh"
@@ -19,24 +20,44 @@ static __global__ void __launch_bounds__(loss_threads)
     const Shared<double> sums = arena.take<double>(loss_threads / warp_size);
     const int64_t t = block_id();
     const int32_t label = labels[t];
+    constexpr int width = width_of<float>;
+    const auto for_each = [&](const auto &body) { for_row<loss_threads, width>(n, true, body); };
     if (label < 0) {
-        for (int64_t j = thread_id(); j < n; j += loss_threads) logits.store(t, j, 0);
+        const float zeros[width] = {};
+        for_each([&](const auto &columns) { logits.store(t, columns, zeros); });
         if (thread_id() == 0) loss[t] = 0;
         return;
     }
     float largest = -INFINITY;
-    for (int64_t j = thread_id(); j < n; j += loss_threads) largest = fmaxf(largest, logits.load(t, j));
+    for_each([&](const auto &columns) {
+        float values[width];
+        logits.load(values, t, columns);
+#pragma unroll
+        for (int e = 0; e < width; e++) largest = e < columns.left ? fmaxf(largest, values[e]) : largest;
+    });
     largest = reduce_block<loss_threads>(largest, maxima, Maximum());
     const float at_label = label < n ? logits.load(t, label) : bits_to_float(0x7fc00000u);
     double sum = 0;
-    for (int64_t j = thread_id(); j < n; j += loss_threads)
-        sum += static_cast<double>(expf(logits.load(t, j) - largest));
+    for_each([&](const auto &columns) {
+        float values[width];
+        logits.load(values, t, columns);
+#pragma unroll
+        for (int e = 0; e < width; e++) {
+            if (e < columns.left) sum += static_cast<double>(expf(values[e] - largest));
+        }
+    });
     sum = reduce_block<loss_threads>(sum, sums, Plus());
     const auto factor = static_cast<float>(static_cast<double>(scale) / sum);
-    for (int64_t j = thread_id(); j < n; j += loss_threads) {
-        const float gradient = expf(logits.load(t, j) - largest) * factor;
-        logits.store(t, j, j == label ? gradient - scale : gradient);
-    }
+    for_each([&](const auto &columns) {
+        float values[width];
+        logits.load(values, t, columns);
+#pragma unroll
+        for (int e = 0; e < width; e++) {
+            const float gradient = expf(values[e] - largest) * factor;
+            values[e] = columns.first + e == label ? gradient - scale : gradient;
+        }
+        logits.store(t, columns, values);
+    });
     if (thread_id() == 0)
         loss[t] = static_cast<float>(log(sum) + (static_cast<double>(largest) - static_cast<double>(at_label)));
 }

@@ -26,8 +26,7 @@ float sticky(double value) {
 
 template <typename T>
 int32_t fill(nf4j_stream *stream, T value, const nf4j_tensor *dst) {
-    return for_each_element(stream, "memory_fill", dst->rows, dst->cols,
-                            Fill<T>{static_cast<T *>(dst->data), dst->ld, value});
+    return for_each_element(stream, "memory_fill", dst->rows, dst->cols, Fill<T>{matrix_of<T>(dst), value});
 }
 
 }  // namespace

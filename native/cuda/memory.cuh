@@ -7,11 +7,18 @@ namespace nf4j::cuda {
 
 template <typename T>
 struct Fill {
-    T *data;
-    int64_t ld;
+    Matrix<T> x;
     T value;
 
-    __device__ void operator()(int64_t i, int64_t j) const { store_global(data + i * ld + j, value); }
+    static constexpr int width = width_of<T>;
+    bool aligned() const { return are_aligned(x); }
+
+    __device__ void operator()(int64_t i, const Columns<width> &columns) const {
+        T values[width];
+#pragma unroll
+        for (int e = 0; e < width; e++) values[e] = value;
+        store_columns(x.at(i, 0), columns, values);
+    }
 };
 
 template <typename From, typename To>
@@ -19,7 +26,14 @@ struct Cast {
     Matrix<From> x;
     Matrix<To> y;
 
-    __device__ void operator()(int64_t i, int64_t j) const { y.store(i, j, x.load(i, j)); }
+    static constexpr int width = width_of<From, To>;
+    bool aligned() const { return are_aligned(x, y); }
+
+    __device__ void operator()(int64_t i, const Columns<width> &columns) const {
+        float values[width];
+        x.load(values, i, columns);
+        y.store(i, columns, values);
+    }
 };
 
 template <typename T>
@@ -28,7 +42,17 @@ struct Add {
     Matrix<T> b;
     Matrix<T> y;
 
-    __device__ void operator()(int64_t i, int64_t j) const { y.store(i, j, a.load(i, j) + b.load(i, j)); }
+    static constexpr int width = width_of<T>;
+    bool aligned() const { return are_aligned(a, b, y); }
+
+    __device__ void operator()(int64_t i, const Columns<width> &columns) const {
+        float left[width], right[width];
+        a.load(left, i, columns);
+        b.load(right, i, columns);
+#pragma unroll
+        for (int e = 0; e < width; e++) left[e] += right[e];
+        y.store(i, columns, left);
+    }
 };
 
 }  // namespace nf4j::cuda

@@ -14,9 +14,16 @@ struct SwiGluForward {
     Matrix<T> up;
     Matrix<T> h;
 
-    __device__ void operator()(int64_t i, int64_t j) const {
-        const float g = gate.load(i, j);
-        h.store(i, j, g * sigmoid(g) * up.load(i, j));
+    static constexpr int width = width_of<T>;
+    bool aligned() const { return are_aligned(gate, up, h); }
+
+    __device__ void operator()(int64_t i, const Columns<width> &columns) const {
+        float g[width], u[width];
+        gate.load(g, i, columns);
+        up.load(u, i, columns);
+#pragma unroll
+        for (int e = 0; e < width; e++) g[e] = g[e] * sigmoid(g[e]) * u[e];
+        h.store(i, columns, g);
     }
 };
 
@@ -28,10 +35,22 @@ struct SwiGluBackward {
     Matrix<T> dgate;
     Matrix<T> dup;
 
-    __device__ void operator()(int64_t i, int64_t j) const {
-        const float d = dh.load(i, j), g = gate.load(i, j), u = up.load(i, j), sig = sigmoid(g);
-        dgate.store(i, j, d * u * sig * (1 + g * (1 - sig)));
-        dup.store(i, j, d * g * sig);
+    static constexpr int width = width_of<T>;
+    bool aligned() const { return are_aligned(dh, gate, up, dgate, dup); }
+
+    __device__ void operator()(int64_t i, const Columns<width> &columns) const {
+        float d[width], g[width], u[width];
+        dh.load(d, i, columns);
+        gate.load(g, i, columns);
+        up.load(u, i, columns);
+#pragma unroll
+        for (int e = 0; e < width; e++) {
+            const float sig = sigmoid(g[e]);
+            u[e] = d[e] * u[e] * sig * (1 + g[e] * (1 - sig));
+            g[e] = d[e] * g[e] * sig;
+        }
+        dgate.store(i, columns, u);
+        dup.store(i, columns, g);
     }
 };
 

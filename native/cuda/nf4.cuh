@@ -115,7 +115,15 @@ struct Nf4Dequantize {
     int64_t first_row;
     Matrix<T> out;
 
-    __device__ void operator()(int64_t i, int64_t j) const { out.store(i, j, weight.at(first_row + i, j)); }
+    static constexpr int width = width_of<T>;
+    bool aligned() const { return are_aligned(out); }
+
+    __device__ void operator()(int64_t i, const Columns<width> &columns) const {
+        float values[width];
+#pragma unroll
+        for (int e = 0; e < width; e++) values[e] = e < columns.left ? weight.at(first_row + i, columns.first + e) : 0;
+        out.store(i, columns, values);
+    }
 };
 
 // ---- import and export
@@ -135,11 +143,14 @@ struct Nf4Export {
     int64_t end;  // of the elements
     uint8_t *flat;
 
+    static constexpr int width = 1;
+    bool aligned() const { return false; }
+
     __device__ uint32_t code(int64_t e) const {
         return e < end ? weight.code(e / weight.cols, e % weight.cols) : nf4_padding;
     }
-    __device__ void operator()(int64_t, int64_t byte) const {
-        const int64_t e = first_row * weight.cols + 2 * byte;
+    __device__ void operator()(int64_t, const Columns<width> &columns) const {
+        const int64_t byte = columns.first, e = first_row * weight.cols + 2 * byte;
         flat[byte] = static_cast<uint8_t>(code(e) << 4 | code(e + 1));
     }
 };

@@ -17,8 +17,21 @@ __device__ inline float unmasked(const Operand &x, int64_t row, int64_t col) {
 // share a counter of the dropout.
 __device__ inline Vector<float, 4> load_quad(const Operand &x, int64_t row, int64_t col, int64_t col_end) {
     Vector<float, 4> quad;
+    if (x.quads && col + 4 <= col_end) {
+        const int64_t at = row * x.ld + col;
+        if (x.is_bf16) {
+            const auto elements = load_global<Vector<bf16, 4>>(static_cast<const bf16 *>(x.data) + at);
 #pragma unroll
-    for (int e = 0; e < 4; e++) quad.v[e] = col + e < col_end ? unmasked(x, row, col + e) : 0;
+            for (int e = 0; e < 4; e++) quad.v[e] = x.scale * widen(elements.v[e]);
+        } else {
+            quad = load_global<Vector<float, 4>>(static_cast<const float *>(x.data) + at);
+#pragma unroll
+            for (int e = 0; e < 4; e++) quad.v[e] *= x.scale;
+        }
+    } else {
+#pragma unroll
+        for (int e = 0; e < 4; e++) quad.v[e] = col + e < col_end ? unmasked(x, row, col + e) : 0;
+    }
     if (x.masked) {
         const KeptQuad kept(x.dropout, row, col);
 #pragma unroll

@@ -9,11 +9,22 @@
 
 namespace nf4j::cuda {
 
+namespace {
+
+// Whether four elements of a row, from a multiple of four on, can be moved at once.
+bool are_quads(const nf4j_tensor *matrix) {
+    return matrix->ld % 4 == 0 &&
+           reinterpret_cast<uintptr_t>(matrix->data) % static_cast<uintptr_t>(4 * dtype_size(matrix->dtype)) == 0;
+}
+
+}  // namespace
+
 Operand rows_of(const nf4j_tensor *matrix) {
     Operand x;
     x.data = matrix->data;
     x.is_bf16 = matrix->dtype == NF4J_BF16;
     x.ld = matrix->ld;
+    x.quads = are_quads(matrix);
     x.outer = matrix->rows;
     return x;
 }
@@ -63,7 +74,7 @@ Product product(const Operand &left, const Operand &right, int64_t k, const nf4j
     p.c = c->data;
     p.c_is_bf16 = c->dtype == NF4J_BF16;
     p.ldc = c->ld;
-    p.quads = c->ld % 4 == 0 && reinterpret_cast<uintptr_t>(c->data) % (p.c_is_bf16 ? 8 : 16) == 0;
+    p.quads = are_quads(c);
     p.m = c->rows;
     p.n = c->cols;
     return p;
@@ -160,7 +171,7 @@ int32_t multiply(nf4j_stream *stream, const char *name, const Product &product, 
     sums.bias = {nullptr, false};
     const int32_t status = launch(stream, name, sums, choice);
     if (status != NF4J_OK) return status;
-    const auto *partial = static_cast<const float *>(sums.c);
+    const Matrix<float> partial = {static_cast<float *>(sums.c), sums.ldc};
     return for_each_element(stream, name, product.m, product.n, AddSplits{product, partial, choice.splits});
 }
 

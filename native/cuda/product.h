@@ -17,6 +17,7 @@ struct Operand {
     Nf4View nf4 = {};
     bool is_nf4 = false;
     bool is_bf16 = false;
+    bool quads = false;        // four elements of a row can be loaded at once
     bool k_contiguous = true;  // element (o, k) at row o and column k of the matrix; else at row k and column o
     int64_t ld = 0;
     int64_t outer = 0;

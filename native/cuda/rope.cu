@@ -8,12 +8,12 @@ namespace {
 
 int32_t rotate(nf4j_stream *stream, const char *name, const nf4j_tensor *x, const nf4j_tensor *table, float direction,
                const nf4j_tensor *y) {
-    const int64_t half = table->cols / 2;
+    const int64_t half = table->cols / 2, heads = x->cols / table->cols;
     return with_type(x->dtype, [&](auto type) {
         using T = decltype(type);
         return for_each_element(
-            stream, name, x->rows, x->cols / 2,
-            Rotation<T>{matrix_of<T>(x), matrix_of<float>(table), matrix_of<T>(y), half, direction});
+            stream, name, x->rows * heads, half,
+            Rotation<T>{matrix_of<T>(x), matrix_of<float>(table), matrix_of<T>(y), heads, half, direction});
     });
 }
 

@@ -1,5 +1,5 @@
-// Rotary positions: the table of angles, and the rotation of the halves of each head. Floor: the bytes of x and y over
-// the copy bandwidth.
+// Rotary positions: the table of angles, which sine and cosine bound, and the rotation of the halves of each head. Floor
+// of that: the bytes of x and y over the copy bandwidth.
 #pragma once
 
 #include "cuda/elementwise.cuh"
@@ -13,29 +13,46 @@ struct RopeTable {
     Matrix<float> table;
     int64_t half;
 
-    __device__ void operator()(int64_t t, int64_t j) const {
+    static constexpr int width = 1;
+    bool aligned() const { return false; }
+
+    __device__ void operator()(int64_t t, const Columns<width> &columns) const {
+        const int64_t j = columns.first;
         const float angle = static_cast<float>(positions[t]) * inv_freq[j];
         table.store(t, j, scale * cosf(angle));
         table.store(t, half + j, scale * sinf(angle));
     }
 };
 
-// Column j of head h is pair h * half + j; one call rotates one pair. y may be x.
+// Row i has one head of one token, its columns are the pairs that it has. y may be x.
 template <typename T>
 struct Rotation {
     Matrix<T> x;
     Matrix<float> table;
     Matrix<T> y;
+    int64_t heads;
     int64_t half;
     float direction;  // -1 rotates back
 
-    __device__ void operator()(int64_t t, int64_t pair) const {
-        const int64_t j = pair % half;
-        const int64_t first = (pair - j) * 2 + j, second = first + half;
-        const float c = table.load(t, j), s = direction * table.load(t, half + j);
-        const float x1 = x.load(t, first), x2 = x.load(t, second);
-        y.store(t, first, x1 * c - x2 * s);
-        y.store(t, second, x2 * c + x1 * s);
+    static constexpr int width = width_of<T>;
+    bool aligned() const { return half % width == 0 && are_aligned(x, table, y); }
+
+    __device__ void operator()(int64_t i, const Columns<width> &pairs) const {
+        const int64_t t = i / heads;
+        const Columns<width> first = pairs.behind((i - t * heads) * 2 * half), second = first.behind(half);
+        float c[width], s[width], x1[width], x2[width];
+        table.load(c, t, pairs);
+        table.load(s, t, pairs.behind(half));
+        x.load(x1, t, first);
+        x.load(x2, t, second);
+#pragma unroll
+        for (int e = 0; e < width; e++) {
+            const float sine = direction * s[e], turned = x1[e] * c[e] - x2[e] * sine;
+            x2[e] = x2[e] * c[e] + x1[e] * sine;
+            x1[e] = turned;
+        }
+        y.store(t, first, x1);
+        y.store(t, second, x2);
     }
 };
 

@@ -9,15 +9,21 @@ namespace nf4j::cuda {
 
 struct AddSplits {
     Product p;
-    const float *partial;  // [splits][m][n]
+    Matrix<float> partial;  // [splits * m, n]
     int64_t splits;
 
-    __device__ void operator()(int64_t i, int64_t j) const {
-        float sum = load_global<float>(partial + i * p.n + j);
+    static constexpr int width = width_of<float>;
+    bool aligned() const { return are_aligned(partial); }
+
+    __device__ void operator()(int64_t i, const Columns<width> &columns) const {
+        float sums[width], next[width];
+        partial.load(sums, i, columns);
         for (int64_t split = 1; split < splits; split++) {
-            sum += load_global<float>(partial + (split * p.m + i) * p.n + j);
+            partial.load(next, split * p.m + i, columns);
+#pragma unroll
+            for (int e = 0; e < width; e++) sums[e] += next[e];
         }
-        store_result(p, i, j, sum);
+        store_results(p, i, columns.first, {{sums[0], sums[1], sums[2], sums[3]}});
     }
 };
 

@@ -31,6 +31,7 @@ void build_forward(const Embedding &c, Problem &p, Random &random) {
             for (int64_t j = 0; j < c.n; j++) q.expect(y, t, j, q[table].at(id, j));
         }
     };
+    p.anywhere = true;
     p.tokens_alone();
     if (c.m == 0) return;
     p.off_by_one_row(table);
@@ -59,6 +60,7 @@ void build_backward(const Embedding &c, Problem &p, Random &random) {
             for (int64_t j = 0; j < c.n; j++) q.expect(dtable, i, j, sums.at(i, j));
         }
     };
+    p.anywhere = true;
     p.tokens_alone();
     if (c.m == 0) return;
     p.off_by_one_row(dy);

@@ -143,6 +143,13 @@ std::string judge_repeats(const Problem &problem, const Sessions &sessions, cons
         const std::string wrong = differs(variant.invoke, *sessions.back(), 0, variant.same);
         if (!wrong.empty()) return variant.name + ": " + wrong;
     }
+    if (problem.anywhere) {
+        Problem moved = problem;
+        moved.anywhere = false;
+        moved.move();
+        const std::string wrong = judge_repeats(moved, sessions, first);
+        if (!wrong.empty()) return "with other addresses: " + wrong;
+    }
     const std::string wrong = run_concurrently(problem, *sessions.back(), first);
     return wrong.empty() ? "" : "on two streams at once: " + wrong;
 }

@@ -8,7 +8,7 @@ namespace {
 struct Shape {
     int64_t m, n;
 };
-constexpr Shape shapes[] = {{0, 7}, {1, 1}, {2, 33}, {7, 257}, {8, 15}, {33, 100}, {257, 7}, {2, 33001}};
+constexpr Shape shapes[] = {{0, 7}, {1, 1}, {2, 33}, {7, 257}, {8, 15}, {33, 100}, {257, 7}, {3, 45}, {2, 33001}};
 constexpr int32_t floats[] = {NF4J_F32, NF4J_BF16, NF4J_F16};
 
 std::string describe(Shape s) { return text("m%d-n%d", static_cast<int>(s.m), static_cast<int>(s.n)); }
@@ -31,6 +31,7 @@ void build_copy(Shape s, int32_t dtype, Problem &p, Random &random) {
 void build_fill(Shape s, int32_t dtype, double value, Problem &p) {
     const int dst = p.output("dst", s.m, s.n, dtype, Tokens::rows);
     p.exact = true;
+    p.anywhere = true;
     p.invoke = [=](const Call &call) { return nf4j_memory_fill(call.stream, value, call[dst]); };
     p.model = [=](Problem &q) {
         for (int64_t i = 0; i < s.m; i++) {
@@ -52,6 +53,7 @@ void build_cast(Shape s, int32_t from, int32_t to, Problem &p, Random &random) {
     const int src = p.input("src", s.m, s.n, from, Tokens::rows), dst = p.output("dst", s.m, s.n, to, Tokens::rows);
     p[src].fill([&](int64_t i, int64_t j) { return i + j == 0 ? 1.7 : number(random); });
     p.exact = true;
+    p.anywhere = true;
     p.portable = true;
     p.invoke = [=](const Call &call) { return nf4j_memory_cast(call.stream, call[src], call[dst]); };
     p.model = [=](Problem &q) {
@@ -70,6 +72,7 @@ void build_add(Shape s, int32_t dtype, Problem &p, Random &random) {
     p[a].normals(random);
     p[b].normals(random);
     p.exact = true;
+    p.anywhere = true;
     p.invoke = [=](const Call &call) { return nf4j_memory_add(call.stream, call[a], call[b], call[y]); };
     p.model = [=](Problem &q) {
         for (int64_t i = 0; i < s.m; i++) {
@@ -127,7 +130,7 @@ void add_memory(Suite &suite) {
                  {NF4J_U8, 254.6},
                  {NF4J_F32, NAN}};
     for (const auto &f : fills) {
-        for (Shape s : {Shape{1, 1}, Shape{33, 100}, Shape{2, 33001}}) {
+        for (Shape s : {Shape{1, 1}, Shape{33, 100}, Shape{3, 45}, Shape{2, 33001}}) {
             suite.add(
                 "memory_fill", describe(s) + text("-%s-%.17g", name_of(f.dtype), f.value),
                 [=](Problem &p, Random &) { build_fill(s, f.dtype, f.value, p); }, is_large(s));

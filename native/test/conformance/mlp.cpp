@@ -34,6 +34,7 @@ void build_forward(const Mlp &c, Problem &p, Random &random) {
             }
         }
     };
+    p.anywhere = true;
     p.tokens_alone();
     if (c.m == 0) return;
     p.variants.push_back(
@@ -66,6 +67,7 @@ void build_backward(const Mlp &c, Problem &p, Random &random) {
             }
         }
     };
+    p.anywhere = true;
     p.tokens_alone();
     if (c.m == 0) return;
     p.variants.push_back(

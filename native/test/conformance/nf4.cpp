@@ -178,6 +178,7 @@ void build_dequantize(const Nf4 &shape, int32_t dtype, Problem &p, Random &rando
     const int64_t first = shape.rows / 3, rows = shape.rows - first - shape.rows / 4;
     const int out = p.output("out", rows, shape.cols, dtype, Tokens::rows);
     p.exact = true;
+    p.anywhere = true;
     p.invoke = [=](const Call &call) { return nf4j_nf4_dequantize(call.stream, call.weight(0), first, call[out]); };
     const auto model = [=](Problem &q, int64_t from) {
         for (int64_t i = 0; i < rows; i++) {

@@ -31,6 +31,7 @@ void build_forward(const Norm &c, Problem &p, Random &random) {
             for (int64_t j = 0; j < c.n; j++) q.expect(y, t, j, Real(q[x].at(t, j)) * r * Real(q[weight].at(0, j)));
         }
     };
+    p.anywhere = true;
     p.tokens_alone();
     p.off_by_one_row(x);
     p.off_by_one_column(weight);
@@ -70,6 +71,7 @@ void build_backward(const Norm &c, Problem &p, Random &random) {
         }
         for (int64_t j = 0; c.dweight && j < c.n; j++) q.expect(dweight, 0, j, sums[static_cast<size_t>(j)]);
     };
+    p.anywhere = true;
     p.tokens_alone();
     if (!c.accumulate && c.m > 0) {
         p.variants.push_back({"dx in place of dy",

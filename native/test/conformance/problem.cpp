@@ -71,6 +71,17 @@ void Problem::align(int matrix) {
     m.aligned = true;
 }
 
+void Problem::move() {
+    for (size_t i = 0; i < matrices.size(); i++) {
+        if (!matrices[i].aligned) {
+            align(static_cast<int>(i));
+            continue;
+        }
+        matrices[i].aligned = false;
+        matrices[i].gap = 3;
+    }
+}
+
 void Problem::expect(int matrix, int64_t i, int64_t j, Real result) {
     const int32_t dtype = (*this)[matrix].dtype;
     const double error = exact ? 0 : result.error;

@@ -93,6 +93,7 @@ struct Problem {
     std::vector<Nf4> weights;  // inputs too
     bool exact = false;        // integers and powers of two: no order of summation rounds, results must be exact
     bool portable = false;     // the same bits on every backend
+    bool anywhere = false;     // the same bits wherever the matrices begin, and whatever lies between their rows
     Invoke invoke;
     std::function<void(Problem &)> model;
     std::vector<Variant> variants;
@@ -102,6 +103,8 @@ struct Problem {
     int output(const char *name, int64_t rows, int64_t cols, int32_t dtype, Tokens tokens = Tokens::none);
     // Makes the rows of a matrix begin at multiples of 16 bytes, as they do in a model: kernels have fast ways for them.
     void align(int matrix);
+    // Aligns what is not, and the reverse.
+    void move();
     Matrix &operator[](int matrix) { return matrices[static_cast<size_t>(matrix)]; }
 
     // What the model says.

@@ -66,6 +66,7 @@ void build_rotation(const Rope &c, bool backward, Problem &p, Random &random) {
         }
     };
     p.model = [=](Problem &q) { model(q, backward ? -1 : 1); };
+    p.anywhere = true;
     p.tokens_alone();
     if (c.m == 0) return;
     p.variants.push_back(
@@ -87,9 +88,9 @@ void add_rope(Suite &suite) {
                 [=](Problem &p, Random &random) { build_table(m, head_dim, p, random); }, m * head_dim > 20000);
         }
     }
-    const Rope cases[] = {{0, 2, 8, NF4J_F32},        {1, 1, 2, NF4J_F32},    {2, 3, 6, NF4J_BF16, true},
-                          {7, 1, 34, NF4J_F32, true}, {8, 5, 64, NF4J_F32},   {33, 3, 66, NF4J_BF16},
-                          {257, 2, 30, NF4J_F32},     {257, 9, 64, NF4J_BF16}};
+    const Rope cases[] = {{0, 2, 8, NF4J_F32},        {1, 1, 2, NF4J_F32},     {2, 3, 6, NF4J_BF16, true},
+                          {7, 1, 34, NF4J_F32, true}, {8, 5, 64, NF4J_F32},    {33, 3, 66, NF4J_BF16},
+                          {257, 2, 30, NF4J_F32},     {257, 9, 64, NF4J_BF16}, {5, 3, 16, NF4J_BF16}};
     for (const Rope &c : cases) {
         const std::string what = text("m%d-heads%d-d%d-%s%s", static_cast<int>(c.m), static_cast<int>(c.heads),
                                       static_cast<int>(c.head_dim), name_of(c.dtype), c.exact ? "-exact" : "");
