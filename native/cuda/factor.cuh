@@ -29,7 +29,13 @@ struct TileFragments {
 
     // The A fragment of rows row ... + 15 and columns 16 k16 ... + 15.
     __device__ static void left(uint32_t (&a)[4], const Shared<bf16> &tile, int at, int row, int k16) {
-        load_matrices(a, tile.address(at + swizzled<pitch>(row + lane_id() % 16, k16 * 16 + lane_id() / 16 * 8)));
+        const int lane = lane_id();
+        if constexpr (is_by_columns(load)) {
+            const int element = swizzled<pitch>(k16 * 16 + lane / 16 * 8 + lane % 8, row + lane / 8 % 2 * 8);
+            load_matrices_transposed(a, tile.address(at + element));
+        } else {
+            load_matrices(a, tile.address(at + swizzled<pitch>(row + lane % 16, k16 * 16 + lane / 16 * 8)));
+        }
     }
 
     // The B fragments of columns col ... + 7 and col + 8 ... + 15, two registers each.
@@ -277,7 +283,8 @@ public:
     using Nf4Factor<Load::nf4_columns, Outer, Threads, Stages>::Nf4Factor;
 };
 
-// Converted: anything, four elements at a time along the rows of memory.
+// Converted: anything, four elements at a time along the rows of memory, which the tile keeps: [outer][64], or [64][outer]
+// where k goes down the columns.
 template <int Outer, int Threads, int Stages>
 class Factor<Load::elements, Outer, Threads, Stages> {
 public:
@@ -307,11 +314,11 @@ public:
                 quad = x_.k_contiguous ? load_quad(x_, o, k, parts_.k) : load_quad(x_, k, o, x_.outer);
             }
             const int part = static_cast<int>(part_digits_ >> (4 * product) & 15);
+            Vector<bf16, 4> parts;
 #pragma unroll
-            for (int e = 0; e < 4; e++) {
-                const int row = x_.k_contiguous ? outer : outer + e, col = x_.k_contiguous ? inner + e : inner;
-                tiles_.store(write_.at() + swizzled<bf16_depth>(row, col), bf16_part(quad.v[e], part));
-            }
+            for (int e = 0; e < 4; e++) parts.v[e] = bf16_part(quad.v[e], part);
+            const int at = x_.k_contiguous ? swizzled<bf16_depth>(outer, inner) : swizzled<Outer>(inner, outer);
+            tiles_.store(write_.at() + at, parts);
         }
         k0_ += bf16_depth;
         write_.next();
@@ -320,10 +327,16 @@ public:
     __device__ void ready() {}
 
     __device__ void left_fragment(uint32_t (&a)[4], int row, int k16) const {
-        TileFragments<Load::elements, Outer>::left(a, tiles_, read_.at(), row, k16);
+        if (x_.k_contiguous)
+            TileFragments<Load::rows, Outer>::left(a, tiles_, read_.at(), row, k16);
+        else
+            TileFragments<Load::columns, Outer>::left(a, tiles_, read_.at(), row, k16);
     }
     __device__ void right_fragments(uint32_t (&b)[4], int col, int k16) const {
-        TileFragments<Load::elements, Outer>::right(b, tiles_, read_.at(), col, k16);
+        if (x_.k_contiguous)
+            TileFragments<Load::rows, Outer>::right(b, tiles_, read_.at(), col, k16);
+        else
+            TileFragments<Load::columns, Outer>::right(b, tiles_, read_.at(), col, k16);
     }
 
     __device__ void next() { read_.next(); }

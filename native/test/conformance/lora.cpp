@@ -255,6 +255,28 @@ void add_lora(Suite &suite) {
         suite.add(
             "lora_backward", describe(c), [c](Problem &p, Random &random) { build_backward(c, p, random); }, large);
     }
+    // Where not all sums of a pass have room in the workspace, or none.
+    const Lora cramped = {260, 400, 64, 4, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true}, 12, 0.25f};
+    const auto in = [](Problem &p, int64_t workspace_bytes) {
+        p.invoke = [workspace_bytes, whole = p.invoke](const Call &call) {
+            return call.with_workspace(workspace_bytes, whole);
+        };
+        p.variants.clear();
+    };
+    for (int64_t bytes : {30100, 14000}) {
+        suite.add("lora_backward", text("%d bytes of workspace", static_cast<int>(bytes)),
+                  [=](Problem &p, Random &random) {
+                      build_backward(cramped, p, random);
+                      in(p, bytes);
+                  });
+    }
+    for (int64_t bytes : {2100, 600}) {
+        suite.add("lora_forward", text("%d bytes of workspace", static_cast<int>(bytes)),
+                  [=](Problem &p, Random &random) {
+                      build_forward(cramped, p, random);
+                      in(p, bytes);
+                  });
+    }
     const Lora starved = {100, 16, 16, 8, NF4J_F32, NF4J_F32, {}, 1};
     suite.add("lora_backward", "a workspace without room for du", [=](Problem &p, Random &random) {
         build_backward(starved, p, random);

@@ -1,0 +1,277 @@
+// The thin products of LoRA on tensor cores: those of a tall matrix t [tokens, n] in BF16, x or dy, with factors that have
+// one column for each rank.
+//
+//   narrow [tokens, rank] = t * f        f [n, rank]         u = drop(x) * A^T     du = dy * B
+//   wide   [n, rank]      = t^T * g      g [tokens, rank]    da^T = drop(x)^T * du     db = dy^T * u
+//
+// A block has 256 columns of t, 16 ranks and a range of tokens, through which it goes by 64. A tile of t is in shared
+// memory once for both products: du and db take one pass over dy. f stays beside it, g comes with each tile, both as three
+// BF16 numbers for one in F32, so that no bit of them is lost.
+//
+// The sums of wide stay in registers to the end of the range; those of narrow leave with each tile, for 128 columns
+// each. A second kernel adds either up in ascending order (split.cuh). Narrow's number of sums follows from n alone: a
+// token's bits do not depend on the tokens beside it.
+//
+// Floor: the bytes of t over the bandwidth of memory, which brings an H100's multiprocessor a tile of 32 KB in 2500 clocks
+// (132 of them at 1.755 GHz, 3.0 TB/s). Meanwhile both products take 768 mma and 416 ldmatrix: 1664 passes through shared
+// memory. More than 16 ranks are more blocks with the same tile, next to each other in the grid, for L2 to have it.
+//
+//     make simt-run OP=lora_backward M=64 N=256 K=512
+#pragma once
+
+#include "cuda/bf16_tile.cuh"
+
+namespace nf4j::cuda {
+
+constexpr int lora_threads = 256;
+constexpr int lora_tokens = 64;
+constexpr int lora_cols = 256;
+constexpr int lora_ranks = 16;
+constexpr int lora_parts = 3;
+constexpr int lora_narrow_cols = 128;  // of one sum
+
+// One pass over tokens first ... end - 1.
+struct LoraPass {
+    Operand tall;  // [tokens, n]
+    bool aligned;  // 16-byte copies can fetch its rows
+    int64_t n;
+    int64_t rank;
+    int64_t first;
+    int64_t end;
+    int64_t ranges;  // of the tokens, each for one block
+    Operand f;       // [rank, n]
+    Operand g;       // [rank, tokens]
+    // Sums: row c * (end - first) + i has those of the c-th 128 columns for token first + i.
+    Matrix<float> narrow;
+    // Sums of column j and rank r over range s: wide[s * wide_range + j * wide_col + r * wide_rank].
+    float *wide;
+    int64_t wide_range;
+    int64_t wide_col;
+    int64_t wide_rank;
+};
+
+// 16 ranks of some rows of f or g: [part][row][rank]. Every four rows the two chunks of 8 ranks change places, so that the
+// eight rows of a matrix that ldmatrix reads are in different banks.
+template <int Rows>
+class ThinTile {
+public:
+    static constexpr int elements = lora_parts * Rows * lora_ranks;
+
+    __device__ explicit ThinTile(Shared<bf16> tile) : tile_(tile) {}
+
+    // Rows row0 ... + Rows - 1; those from `end` on are 0. Quads run along the rows of memory; where these are ranks,
+    // neighbouring lanes have neighbouring ranks.
+    __device__ void fill(const Operand &factor, int64_t rank0, int64_t row0, int64_t end) const {
+        for (int i = thread_id(); i < Rows * lora_ranks / 4; i += lora_threads) {
+            const int rank = factor.k_contiguous ? i % lora_ranks : i % (lora_ranks / 4) * 4;
+            const int row = factor.k_contiguous ? i / lora_ranks * 4 : i / (lora_ranks / 4);
+            Vector<float, 4> quad = {};
+            if (row0 + row < end && rank0 + rank < factor.outer) {
+                quad = factor.k_contiguous ? load_quad(factor, rank0 + rank, row0 + row, end)
+                                           : load_quad(factor, row0 + row, rank0 + rank, factor.outer);
+            }
+#pragma unroll
+            for (int part = 0; part < lora_parts; part++) {
+                Vector<bf16, 4> parts;
+#pragma unroll
+                for (int e = 0; e < 4; e++) parts.v[e] = bf16_part(quad.v[e], part);
+                if (factor.k_contiguous) {
+#pragma unroll
+                    for (int e = 0; e < 4; e++) tile_.store(place(part, row + e, rank), parts.v[e]);
+                } else {
+                    tile_.store(place(part, row, rank), parts);
+                }
+            }
+        }
+    }
+
+    // The B fragments of rows row ... + 15: ranks 0 to 7, then 8 to 15.
+    __device__ void fragments(uint32_t (&b)[4], int part, int row) const {
+        load_matrices_transposed(b, tile_.address(place(part, row + lane_id() % 16, lane_id() / 16 * 8)));
+    }
+
+private:
+    __device__ static int place(int part, int row, int rank) {
+        return (part * Rows + row) * lora_ranks + ((rank / 8 ^ row / 4 % 2) * 8) + rank % 8;
+    }
+
+    Shared<bf16> tile_;
+};
+
+// d[j] += the 16x16 elements of a times 16 rows of a thin factor, j-th eight ranks.
+__device__ inline void add_thin(float (&d)[2][4], const uint32_t (&a)[4], const uint32_t (&b)[lora_parts][4]) {
+#pragma unroll
+    for (int part = 0; part < lora_parts; part++) {
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+            const uint32_t half[2] = {b[part][2 * j], b[part][2 * j + 1]};
+            mma_bf16(d[j], a, half);
+        }
+    }
+}
+
+template <bool has_narrow, bool has_wide>
+class LoraBlock {
+public:
+    static constexpr int tile_elements = lora_tokens * lora_cols;
+    static constexpr int64_t shared_bytes = SharedArena::bytes_of(2 * tile_elements * 2) +
+                                            SharedArena::bytes_of(has_narrow ? ThinTile<lora_cols>::elements * 2 : 0) +
+                                            SharedArena::bytes_of(has_wide ? ThinTile<lora_tokens>::elements * 2 : 0);
+
+    __device__ LoraBlock(const LoraPass &p, SharedArena &arena)
+        : p_(p),
+          rank0_(block_id() % ceil_div(p.rank, lora_ranks) * lora_ranks),
+          range_(block_id() / ceil_div(p.rank, lora_ranks) % p.ranges),
+          col0_(block_id() / ceil_div(p.rank, lora_ranks) / p.ranges * lora_cols),
+          tiles_(arena.take<bf16>(2 * tile_elements)),
+          f_(arena.take<bf16>(has_narrow ? ThinTile<lora_cols>::elements : 0)),
+          g_(arena.take<bf16>(has_wide ? ThinTile<lora_tokens>::elements : 0)) {}
+
+    __device__ void run() {
+        const int64_t tiles = ceil_div(p_.end - p_.first, lora_tokens);
+        const int64_t first = tiles * range_ / p_.ranges, end = tiles * (range_ + 1) / p_.ranges;
+        if constexpr (has_narrow) f_.fill(p_.f, rank0_, col0_, p_.n);
+        float sums[wide_rows][2][4] = {};
+        fetch(first);
+        commit_copies();
+        for (int64_t tile = first; tile < end; tile++) {
+            sync_threads();  // everybody is past the tile before, whose buffer is free, and past its g
+            if (tile + 1 < end) fetch(tile + 1);
+            commit_copies();  // an empty group keeps the count of groups that wait_copies knows
+            if constexpr (has_wide) g_.fill(p_.g, rank0_, token_of(tile), p_.end);
+            wait_copies<1>();
+            if (p_.tall.masked) mask(tile);
+            sync_threads();  // the tile is there, and g, and f
+            if constexpr (has_narrow) multiply_narrow(tile);
+            if constexpr (has_wide) add_wide(tile, sums);
+        }
+        if constexpr (has_wide) store_wide(sums);
+    }
+
+private:
+    static constexpr int warps = lora_threads / warp_size;
+    static constexpr int wide_cols = lora_cols / warps, wide_rows = wide_cols / 16;  // of a warp
+    static_assert(lora_cols == 8 * warp_size && lora_cols == 2 * lora_narrow_cols && lora_tokens == 64 && warps == 8);
+
+    __device__ int64_t token_of(int64_t tile) const { return p_.first + tile * lora_tokens; }
+    __device__ static int buffer(int64_t tile) { return static_cast<int>(tile % 2) * tile_elements; }
+
+    // A warp copies every eighth row, a lane of it always the same eight columns. Here and below `col` counts from col0.
+    __device__ static int my_col() { return lane_id() * 8; }
+    __device__ static int my_row(int i) { return warp_id() + i * warps; }
+
+    __device__ void fetch(int64_t tile) const {
+        const Columns<8> columns(col0_ + my_col(), p_.n, p_.aligned);
+        const int bytes = columns.left >= 8 ? 16 : columns.left > 0 ? static_cast<int>(columns.left) * 2 : 0;
+#pragma unroll
+        for (int i = 0; i < lora_tokens / warps; i++) {
+            const int64_t token = token_of(tile) + my_row(i);
+            const bf16 *row = static_cast<const bf16 *>(p_.tall.data) + token * p_.tall.ld;
+            const int to = buffer(tile) + swizzled<lora_cols>(my_row(i), my_col());
+            if (p_.aligned) {
+                copy_async_16(tiles_.address(to), row + columns.first, token < p_.end ? bytes : 0);
+                continue;
+            }
+            bf16 values[8] = {};
+            if (token < p_.end) load_columns(values, row, columns);
+            Vector<bf16, 8> chunk;
+#pragma unroll
+            for (int e = 0; e < 8; e++) chunk.v[e] = values[e];
+            tiles_.store(to, chunk);
+        }
+    }
+
+    // What this thread has copied becomes 0 where dropout drops it.
+    __device__ void mask(int64_t tile) const {
+        for (int i = 0; i < lora_tokens / warps; i++) {
+            const int at = buffer(tile) + swizzled<lora_cols>(my_row(i), my_col());
+            Vector<bf16, 8> chunk = tiles_.template load<8>(at);
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                const KeptQuad kept(p_.tall.dropout, token_of(tile) + my_row(i), col0_ + my_col() + 4 * half);
+#pragma unroll
+                for (int e = 0; e < 4; e++) chunk.v[4 * half + e] = kept[e] ? chunk.v[4 * half + e] : bf16{0};
+            }
+            tiles_.store(at, chunk);
+        }
+    }
+
+    // Of 16 tokens and half of the columns.
+    __device__ void multiply_narrow(int64_t tile) const {
+        const int token0 = warp_id() % 4 * 16, first_col = warp_id() / 4 * lora_narrow_cols;
+        if (col0_ + first_col >= p_.n) return;
+        float sums[2][4] = {};
+#pragma unroll
+        for (int k16 = 0; k16 < lora_narrow_cols / 16; k16++) {
+            const int row = token0 + lane_id() % 16, col = first_col + 16 * k16;
+            uint32_t a[4], b[lora_parts][4];
+            load_matrices(a, tiles_.address(buffer(tile) + swizzled<lora_cols>(row, col + lane_id() / 16 * 8)));
+#pragma unroll
+            for (int part = 0; part < lora_parts; part++) f_.fragments(b[part], part, col);
+            add_thin(sums, a, b);
+        }
+        const int64_t first_row = (col0_ + first_col) / lora_narrow_cols * (p_.end - p_.first);
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const int64_t token = tile * lora_tokens + token0 + lane_id() / 4 + 8 * half;
+            if (p_.first + token >= p_.end) continue;
+#pragma unroll
+            for (int j = 0; j < 2; j++) {
+                const int64_t rank = rank0_ + 8 * j + lane_id() % 4 * 2;
+                const Vector<float, 2> pair = {{sums[j][2 * half], sums[j][2 * half + 1]}};
+                if (rank < p_.narrow.ld) store_global(p_.narrow.at(first_row + token, rank), pair);
+            }
+        }
+    }
+
+    // Of 32 columns and all tokens. The tile is read across: as the transposed matrix.
+    __device__ void add_wide(int64_t tile, float (&sums)[wide_rows][2][4]) const {
+#pragma unroll
+        for (int token = 0; token < lora_tokens; token += 16) {
+            uint32_t b[lora_parts][4];
+#pragma unroll
+            for (int part = 0; part < lora_parts; part++) g_.fragments(b[part], part, token);
+#pragma unroll
+            for (int i = 0; i < wide_rows; i++) {
+                uint32_t a[4];
+                const int row = token + lane_id() / 16 * 8 + lane_id() % 8,
+                          col = warp_id() * wide_cols + 16 * i + lane_id() / 8 % 2 * 8;
+                load_matrices_transposed(a, tiles_.address(buffer(tile) + swizzled<lora_cols>(row, col)));
+                add_thin(sums[i], a, b);
+            }
+        }
+    }
+
+    __device__ void store_wide(const float (&sums)[wide_rows][2][4]) const {
+#pragma unroll
+        for (int i = 0; i < wide_rows; i++) {
+#pragma unroll
+            for (int j = 0; j < 2; j++) {
+#pragma unroll
+                for (int e = 0; e < 4; e++) {
+                    const int64_t col = col0_ + warp_id() * wide_cols + 16 * i + lane_id() / 4 + e / 2 * 8;
+                    const int64_t rank = rank0_ + 8 * j + lane_id() % 4 * 2 + e % 2;
+                    if (col >= p_.n || rank >= p_.rank) continue;
+                    store_global(p_.wide + range_ * p_.wide_range + col * p_.wide_col + rank * p_.wide_rank,
+                                 sums[i][j][e]);
+                }
+            }
+        }
+    }
+
+    const LoraPass &p_;
+    int64_t rank0_;
+    int64_t range_;
+    int64_t col0_;
+    Shared<bf16> tiles_;
+    ThinTile<lora_cols> f_;
+    ThinTile<lora_tokens> g_;
+};
+
+template <bool has_narrow, bool has_wide>
+__global__ void __launch_bounds__(lora_threads, 2) lora_kernel(const LoraPass p) {
+    SharedArena arena;
+    LoraBlock<has_narrow, has_wide>(p, arena).run();
+}
+
+}  // namespace nf4j::cuda
