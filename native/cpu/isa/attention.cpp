@@ -6,13 +6,15 @@
 // key_block from the sequence's first key, and sums over rows run in the order of the rows.
 #include "cpu/isa/elementwise.h"
 #include "cpu/isa/kernels.h"
+#include "cpu/isa/transpose.h"
 
 namespace nf4j::cpu::NF4J_ISA_NAME {
 
 namespace {
 
 constexpr int64_t key_block = 64;
-constexpr int64_t row_block = 96;  // query rows to a task, unless one position has more heads
+constexpr int64_t row_block = 96;               // query rows to a task, unless one position has more heads
+constexpr int tile_rows = lanes == 16 ? 8 : 4;  // as many sums as registers hold, two vectors wide
 constexpr float minus_infinity = -__builtin_inff();
 
 // c[m, n] += a[m, k] * b[k, n], n a multiple of 2 * lanes, a(i, l) at a[i * ai + l * al]; one chain of FMAs for each element of c.
@@ -43,7 +45,8 @@ void multiply_rows(const float *a, int64_t ai, int64_t al, const float *b, int64
 void multiply_add(const float *a, int64_t ai, int64_t al, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t m,
                   int64_t n, int64_t k) {
     int64_t i = 0;
-    for (; i + 4 <= m; i += 4) multiply_rows<4>(a + i * ai, ai, al, b, ldb, c + i * ldc, ldc, n, k);
+    for (; i + tile_rows <= m; i += tile_rows)
+        multiply_rows<tile_rows>(a + i * ai, ai, al, b, ldb, c + i * ldc, ldc, n, k);
     for (; i < m; i++) multiply_rows<1>(a + i * ai, ai, al, b, ldb, c + i * ldc, ldc, n, k);
 }
 
@@ -148,8 +151,13 @@ void read_keys(const nf4j_tensor *x, const Shape &shape, int64_t kv_head, int64_
 
 // out[width, key_block] = in^T.
 void transpose(const float *in, const Shape &shape, float *out) {
-    for (int64_t j = 0; j < shape.width; j++) {
-        for (int64_t row = 0; row < key_block; row++) out[j * key_block + row] = in[row * shape.width + j];
+    for (int64_t j = 0; j < shape.width; j += lanes) {
+        for (int64_t row = 0; row < key_block; row += lanes) {
+            Vec square[lanes];
+            for (int64_t i = 0; i < lanes; i++) square[i] = load(in + (row + i) * shape.width + j);
+            transpose(square);
+            for (int64_t i = 0; i < lanes; i++) store(out + (j + i) * key_block + row, square[i]);
+        }
     }
 }
 
