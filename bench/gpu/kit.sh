@@ -17,7 +17,7 @@ mkdir -p "$kit/lib/test" "$kit/lib/bench" "$kit/jars" "$kit/demo"
 for library in libnf4j libnf4j-cuda libnf4j-simt; do
     ${STRIP:-strip} --strip-debug -o "$kit/lib/$library.so" "$build/native/$library.so"
 done
-for program in test/conformance test/device_test bench/gpu_bench; do
+for program in test/conformance test/device_test test/graph_test bench/gpu_bench; do
     ${STRIP:-strip} --strip-debug -o "$kit/lib/$program" "$build/native/$program"
 done
 for library in libstdc++.so.6 libgcc_s.so.1; do

@@ -77,6 +77,7 @@ step 'conformance, small' 60 370 "$KIT/lib/test/conformance" --backend "$BACKEND
 # shellcheck disable=SC2086
 step 'conformance, all' 90 290 "$KIT/lib/test/conformance" --backend "$BACKEND" $full
 step 'native tests' 30 280 "$KIT/lib/test/device_test" "$BACKEND"
+step graphs 10 275 "$KIT/lib/test/graph_test" "$BACKEND"
 step 'training fixtures' 60 250 sh "$KIT/steps.sh" fixtures
 step 'benchmarks of kernels' 130 110 sh "$KIT/steps.sh" kernels
 step 'benchmarks of steps' 90 40 sh "$KIT/steps.sh" race

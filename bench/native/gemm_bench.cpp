@@ -111,7 +111,7 @@ void bench(nf4j_device *device, nf4j_stream *stream, const Blas *blas, int round
     const nf4j_tensor ta = tensor(a.data(), rank, k, NF4J_F32), tb = tensor(b.data(), n, rank, NF4J_F32);
     const nf4j_tensor tu = tensor(u.data(), m, rank, NF4J_F32);
     const nf4j_linear base = {sizeof base, 0, nullptr, &weight, nullptr};
-    const nf4j_lora lora = {sizeof lora, 0, 32, 0, 0, &ta, &tb};
+    const nf4j_lora lora = {sizeof lora, 0, 32, 0, 0, &ta, &tb, nullptr};
 
     std::vector<Contender> contenders;
     if (blas) {

@@ -247,7 +247,7 @@ private:
                     elements += static_cast<double>(n);
                 }
             }
-            nf4j_adamw_options options = {sizeof options, 1e-4f, 0.9f, 0.999f, 1e-8f, 0, 1};
+            nf4j_adamw_options options = {sizeof options, 1e-4f, 0.9f, 0.999f, 1e-8f, 0, 1, nullptr};
             const nf4j_tensor norm = zeros(NF4J_F32, 1, 2);
             const auto count = static_cast<int64_t>(parameters.size());
             const double states = in_8_bits ? 4.0 : 16.0;  // bytes of an element's two states, read and written

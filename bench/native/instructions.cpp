@@ -50,7 +50,7 @@ int main() {
     const nf4j_matmul_options product = {sizeof product, 0, 1, 1, 0, 0};
     must(nf4j_dense_matmul(stream, &product, x, w, nullptr, y));
     const nf4j_linear base = {sizeof base, 0, nullptr, &weight, nullptr};
-    const nf4j_lora lora = {sizeof lora, 0, 32, 0, 0, a, b};
+    const nf4j_lora lora = {sizeof lora, 0, 32, 0, 0, a, b, nullptr};
     must(nf4j_lora_forward(stream, x, &base, &lora, u, y));
     must(nf4j_lora_backward(stream, x, y, u, &base, &lora, 0, da, db, dx));
 
@@ -79,7 +79,7 @@ int main() {
 
     Matrix parameter(1, n * rank), gradient(1, n * rank), first(1, n * rank), second(1, n * rank);
     for (float &value : second.values) value = value * value;
-    const nf4j_adamw_options adamw = {sizeof adamw, 1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 1};
+    const nf4j_adamw_options adamw = {sizeof adamw, 1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 1, nullptr};
     const nf4j_adamw_parameter state = {
         parameter.values.data(), gradient.values.data(), first.values.data(), second.values.data(), nullptr, n * rank};
     must(nf4j_optim_adamw(stream, &adamw, &state, 1, nullptr));

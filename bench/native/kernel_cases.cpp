@@ -51,7 +51,7 @@ struct Prepared : Case {
         calls([=](nf4j_stream *s, size_t i) {
             const nf4j_linear base = {sizeof base, 0, packed.empty() ? &dense[i] : nullptr,
                                       packed.empty() ? nullptr : &packed[i], nullptr};
-            const nf4j_lora lora = {sizeof lora, 0, 32, 0, 0, &a[i], &b[i]};
+            const nf4j_lora lora = {sizeof lora, 0, 32, 0, 0, &a[i], &b[i], nullptr};
             return forward ? nf4j_lora_forward(s, &x[i], &base, &lora, &u[i], &y[i])
                            : nf4j_lora_backward(s, &x[i], &y[i], &u[i], &base, &lora, 0, &da[i], &db[i], &dx[i]);
         });
@@ -167,7 +167,7 @@ struct Prepared : Case {
             });
         } else if (op == "optim.adamw" || eight_bit) {
             calls([=](nf4j_stream *s, size_t i) {
-                const nf4j_adamw_options adamw = {sizeof adamw, 1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 1};
+                const nf4j_adamw_options adamw = {sizeof adamw, 1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 1, nullptr};
                 const nf4j_adamw_parameter one = parameter(i);
                 return nf4j_optim_adamw(s, &adamw, &one, 1, nullptr);
             });

@@ -47,7 +47,8 @@ bool valid_lora(const Check &check, const nf4j_lora *lora, const Layer &base) {
     if (!(lora->dropout >= 0 && lora->dropout < 1)) {
         return check.refuse("lora.dropout is %g, expected 0 <= dropout < 1", static_cast<double>(lora->dropout));
     }
-    return check.tensor("lora.a", lora->a, activations) && check.tensor("lora.b", lora->b, activations) &&
+    return check.aligned("lora.device_seed", Check::complete(lora).device_seed, 8) &&
+           check.tensor("lora.a", lora->a, activations) && check.tensor("lora.b", lora->b, activations) &&
            check.at_least("the rank (rows of lora.a)", lora->a->rows, 1) &&
            check.equal(cols_of("lora.a", lora->a), base.in(), meaning) &&
            check.equal(rows_of("lora.b", lora->b), base.out(), meaning) &&
@@ -96,7 +97,8 @@ int32_t nf4j_lora_forward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_
                     {{"x", x}, layer.weight(), layer.bias(), {"lora.a", lora->a}, {"lora.b", lora->b}});
     if (!valid) return NF4J_INVALID_ARGUMENT;
     if (x->rows == 0) return NF4J_OK;
-    return check.run(&Backend::lora_forward, stream, x, base, lora, u, y);
+    const nf4j_lora adapter = Check::complete(lora);
+    return check.run(&Backend::lora_forward, stream, x, base, &adapter, u, y);
 }
 
 int32_t nf4j_lora_backward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tensor *dy, const nf4j_tensor *u,
@@ -121,7 +123,8 @@ int32_t nf4j_lora_backward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j
             {{"x", x}, {"dy", dy}, {"u", u}, layer.weight(), layer.bias(), {"lora.a", lora->a}, {"lora.b", lora->b}});
     if (!valid) return NF4J_INVALID_ARGUMENT;
     if (x->rows == 0) return NF4J_OK;
-    return check.run(&Backend::lora_backward, stream, x, dy, u, base, lora, accumulate_dx, da, db, dx);
+    const nf4j_lora adapter = Check::complete(lora);
+    return check.run(&Backend::lora_backward, stream, x, dy, u, base, &adapter, accumulate_dx, da, db, dx);
 }
 
 int32_t nf4j_loss_linear_cross_entropy(nf4j_stream *stream, const nf4j_tensor *hidden, const nf4j_linear *head,

@@ -68,7 +68,7 @@ int32_t nf4j_nf4_import(nf4j_stream *stream, const nf4j_nf4_state *state, const 
     const bool valid =
         check.stream(stream) && check.weight("weight", weight, stream->device) && valid_state(check, state, weight);
     if (!valid) return NF4J_INVALID_ARGUMENT;
-    return check.run(&Backend::nf4_import, stream, state, weight);
+    return check.run_at_once(&Backend::nf4_import, stream, state, weight);
 }
 
 int32_t nf4j_nf4_export(nf4j_stream *stream, const nf4j_nf4_weight *weight, nf4j_nf4_state *state) {
@@ -76,7 +76,7 @@ int32_t nf4j_nf4_export(nf4j_stream *stream, const nf4j_nf4_weight *weight, nf4j
     const bool valid =
         check.stream(stream) && check.weight("weight", weight, stream->device) && valid_state(check, state, weight);
     if (!valid) return NF4J_INVALID_ARGUMENT;
-    return check.run(&Backend::nf4_export, stream, weight, state);
+    return check.run_at_once(&Backend::nf4_export, stream, weight, state);
 }
 
 int32_t nf4j_nf4_matmul(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_nf4_weight *weight,

@@ -49,6 +49,18 @@ bool in_unit_interval(const Check &check, const char *name, float value) {
            check.refuse("%s is %g, expected 0 <= %s < 1", name, static_cast<double>(value), name);
 }
 
+// Everything that the factors of a step follow from.
+bool valid_step(const Check &check, const nf4j_adamw_options *options) {
+    return check.not_negative("options.learning_rate", options->learning_rate) &&
+           check.not_negative("options.weight_decay", options->weight_decay) &&
+           check.at_least("options.step", options->step, 1);
+}
+
+bool valid_betas(const Check &check, const nf4j_adamw_options *options) {
+    return in_unit_interval(check, "options.beta1", options->beta1) &&
+           in_unit_interval(check, "options.beta2", options->beta2);
+}
+
 }  // namespace
 
 int32_t nf4j_optim_global_norm(nf4j_stream *stream, const nf4j_adamw_parameter *parameters, int64_t count,
@@ -64,19 +76,27 @@ int32_t nf4j_optim_global_norm(nf4j_stream *stream, const nf4j_adamw_parameter *
     return check.run(&Backend::optim_global_norm, stream, parameters, count, max_norm, norm);
 }
 
+int32_t nf4j_optim_adamw_step(nf4j_stream *stream, const nf4j_adamw_options *options, nf4j_adamw_step *step) {
+    const Check check("optim_adamw_step");
+    const bool valid = check.stream(stream) && check.options("options", options) && valid_betas(check, options) &&
+                       valid_step(check, options) && check.not_null("step", step) && check.aligned("step", step, 8);
+    if (!valid) return NF4J_INVALID_ARGUMENT;
+    return check.run(&Backend::optim_adamw_step, stream, options, step);
+}
+
 int32_t nf4j_optim_adamw(nf4j_stream *stream, const nf4j_adamw_options *options, const nf4j_adamw_parameter *parameters,
                          int64_t count, const float *grad_scale) {
     const Check check("optim_adamw");
-    const bool valid = valid_list(check, stream, parameters, count) && check.options("options", options) &&
-                       check.not_negative("options.learning_rate", options->learning_rate) &&
-                       in_unit_interval(check, "options.beta1", options->beta1) &&
-                       in_unit_interval(check, "options.beta2", options->beta2) &&
-                       check.not_negative("options.eps", options->eps) &&
-                       check.not_negative("options.weight_decay", options->weight_decay) &&
-                       check.at_least("options.step", options->step, 1) && check.aligned("grad_scale", grad_scale, 4);
+    if (!valid_list(check, stream, parameters, count) || !check.options("options", options))
+        return NF4J_INVALID_ARGUMENT;
+    const nf4j_adamw_options whole = Check::complete(options);
+    const bool valid =
+        valid_betas(check, options) && check.not_negative("options.eps", options->eps) &&
+        (whole.device_step ? check.aligned("options.device_step", whole.device_step, 8) : valid_step(check, options)) &&
+        check.aligned("grad_scale", grad_scale, 4);
     if (!valid) return NF4J_INVALID_ARGUMENT;
     for (int64_t i = 0; i < count; i++) {
         if (parameters[i].n > 0 && !valid_states(check, i, parameters[i])) return NF4J_INVALID_ARGUMENT;
     }
-    return check.run(&Backend::optim_adamw, stream, options, parameters, count, grad_scale);
+    return check.run(&Backend::optim_adamw, stream, &whole, parameters, count, grad_scale);
 }

@@ -23,8 +23,9 @@ int32_t fail(int32_t status, const char *format, ...) __attribute__((format(prin
 struct nf4j_device {
     const nf4j::Backend *backend;
     nf4j_device_info info;
-    void *impl;                // the backend's own state
-    std::atomic<int> streams;  // open streams
+    void *impl;                 // the backend's own state
+    std::atomic<int> streams;   // open streams
+    std::atomic<int> captures;  // streams that are being captured
     // A call has said so. Whatever comes later is refused, but for freeing and closing.
     mutable std::atomic<bool> lost;
 };
@@ -34,7 +35,10 @@ struct nf4j_stream {
     char *workspace;  // 64-byte aligned device memory, core/'s from before stream_create until after stream_destroy
     int64_t workspace_bytes;
     void *native_stream;
-    void *impl;  // the backend's own state
+    std::atomic<int> graphs;  // captured on it, and not destroyed
+    bool capturing;
+    int32_t capture_status;  // of the first call that failed since graph_begin
+    void *impl;              // the backend's own state
 };
 
 namespace nf4j {
@@ -53,6 +57,11 @@ struct Backend {
     int32_t (*stream_create)(nf4j_stream *stream);
     void (*stream_destroy)(nf4j_stream *stream);
     int32_t (*stream_synchronize)(nf4j_stream *stream);
+    // Null where calls are over when they return. *graph is the backend's own; graph_end ends the capture in any case.
+    int32_t (*graph_begin)(nf4j_stream *stream);
+    int32_t (*graph_end)(nf4j_stream *stream, void **graph);
+    int32_t (*graph_launch)(nf4j_stream *stream, void *graph);
+    void (*graph_destroy)(void *graph);
     int32_t (*alloc)(nf4j_device *device, int64_t bytes, void **data);
     int32_t (*free)(nf4j_device *device, void *data);
     // Null where memory has no pages to move: alloc serves then.
@@ -88,6 +97,7 @@ struct Backend {
     decltype(&nf4j_embedding_backward) embedding_backward;
     decltype(&nf4j_loss_linear_cross_entropy) loss_linear_cross_entropy;
     decltype(&nf4j_optim_global_norm) optim_global_norm;
+    decltype(&nf4j_optim_adamw_step) optim_adamw_step;
     decltype(&nf4j_optim_adamw) optim_adamw;
 };
 

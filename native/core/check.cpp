@@ -85,6 +85,11 @@ int32_t Check::refuse_lost() const {
                 "%s: the device was lost in an earlier call: close what was made from it, then the device", function_);
 }
 
+int32_t Check::refuse_captured(const char *what) const {
+    return fail(NF4J_UNSUPPORTED, "%s: not while %s is captured: nothing runs before nf4j_graph_launch", function_,
+                what);
+}
+
 bool Check::not_null(const char *name, const void *pointer) const { return pointer || refuse("%s is null", name); }
 
 bool Check::stream(const nf4j_stream *stream) const { return not_null("stream", stream); }
@@ -125,9 +130,9 @@ bool Check::text(const char *text, int64_t capacity) const {
     return not_null("text", text) && at_least("capacity", capacity, 1);
 }
 
-bool Check::struct_size(const char *name, const void *options, uint32_t size, uint32_t known) const {
+bool Check::struct_size(const char *name, const void *options, uint32_t size, uint32_t first, uint32_t known) const {
     constexpr uint32_t largest = 4096;  // more is an uninitialised field, not a newer header
-    if (size < known || size > largest) {
+    if ((size < known && size != first) || size > largest) {
         return refuse("%s.struct_size is %u, expected %u (set it to sizeof(*%s))", name, size, known, name);
     }
     const auto *bytes = static_cast<const unsigned char *>(options);

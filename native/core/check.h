@@ -4,7 +4,10 @@
 
 #include "core/backend.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
 
 namespace nf4j {
@@ -45,6 +48,14 @@ struct Region {
 // The memory of x, but none where x is exactly `out`: for operations that work in place.
 Region in_place(const char *name, const nf4j_tensor *x, const nf4j_tensor *out);
 
+// The size of a struct in the first header that had it.
+template <typename T>
+inline constexpr uint32_t first_size = sizeof(T);
+template <>
+inline constexpr uint32_t first_size<nf4j_lora> = offsetof(nf4j_lora, device_seed);
+template <>
+inline constexpr uint32_t first_size<nf4j_adamw_options> = offsetof(nf4j_adamw_options, device_step);
+
 class Check {
 public:
     explicit Check(const char *function) : function_(function) {}
@@ -63,10 +74,19 @@ public:
     bool aligned(const char *name, const void *data, int64_t alignment) const;
     bool text(const char *text, int64_t capacity) const;
 
-    // An option struct: not null, no smaller than this library's, and with nothing but zeros where it is larger.
+    // An option struct: not null, of the size that it has in this library or had at first, and with nothing but zeros where
+    // it is larger.
     template <typename T>
     bool options(const char *name, const T *options) const {
-        return not_null(name, options) && struct_size(name, options, options->struct_size, sizeof(T));
+        return not_null(name, options) &&
+               struct_size(name, options, options->struct_size, first_size<T>, static_cast<uint32_t>(sizeof(T)));
+    }
+    // Such a struct with all fields that this library knows.
+    template <typename T>
+    static T complete(const T *options) {
+        T whole = {};
+        std::memcpy(&whole, options, std::min<size_t>(options->struct_size, sizeof(T)));
+        return whole;
     }
 
     // A tensor of one of these types whose memory is addressable and aligned.
@@ -86,7 +106,7 @@ public:
     // `value`, rounded, is a number of type `dtype`.
     bool fits(const char *name, double value, int32_t dtype) const;
 
-    // Checks of data, on devices whose memory is ordinary memory; elsewhere they pass.
+    // Checks of data, on devices whose memory is ordinary memory; elsewhere they pass, and while the stream is captured.
     // Every element is finite.
     bool finite_data(const nf4j_stream *stream, const char *name, const nf4j_tensor *x) const;
     // Every element of a vector of I32 is in [0, limit), or is `also`.
@@ -105,15 +125,23 @@ public:
         if (status == NF4J_DEVICE_LOST) device->lost.store(true, std::memory_order_relaxed);
         return status;
     }
-    // The same for what is queued on a stream.
+    // The same for what is queued on a stream. A graph of calls that failed would lack some of them.
     template <typename Function, typename... Arguments>
     int32_t run(Function Backend::*operation, nf4j_stream *stream, Arguments... arguments) const {
-        return call(operation, stream->device, stream, arguments...);
+        const int32_t status = call(operation, stream->device, stream, arguments...);
+        if (stream->capturing && stream->capture_status == NF4J_OK) stream->capture_status = status;
+        return status;
     }
+    // The same for what cannot be part of a graph.
+    template <typename Function, typename... Arguments>
+    int32_t run_at_once(Function Backend::*operation, nf4j_stream *stream, Arguments... arguments) const {
+        return stream->capturing ? refuse_captured("the stream") : run(operation, stream, arguments...);
+    }
+    int32_t refuse_captured(const char *what) const;
 
 private:
     int32_t refuse_lost() const;
-    bool struct_size(const char *name, const void *options, uint32_t size, uint32_t known) const;
+    bool struct_size(const char *name, const void *options, uint32_t size, uint32_t first, uint32_t known) const;
 
     const char *function_;
 };

@@ -9,7 +9,8 @@ namespace nf4j {
 
 namespace {
 
-bool host_accessible(const nf4j_stream *stream) { return stream->device->info.host_accessible != 0; }
+// On a device whose memory is ordinary memory, unless the data comes later than the call.
+bool readable(const nf4j_stream *stream) { return stream->device->info.host_accessible != 0 && !stream->capturing; }
 
 // The first row with an element that is NaN or infinite, whose exponent bits are all ones; -1 if there is none.
 template <typename Bits>
@@ -44,7 +45,7 @@ bool Check::fits(const char *name, double value, int32_t dtype) const {
 }
 
 bool Check::finite_data(const nf4j_stream *stream, const char *name, const nf4j_tensor *x) const {
-    if (!host_accessible(stream)) return true;
+    if (!readable(stream)) return true;
     const int64_t row = x->dtype == NF4J_F32    ? non_finite_row<uint32_t>(x, 0x7f800000u)
                         : x->dtype == NF4J_BF16 ? non_finite_row<uint16_t>(x, 0x7f80u)
                                                 : non_finite_row<uint16_t>(x, 0x7c00u);
@@ -58,7 +59,7 @@ bool Check::finite_data(const nf4j_stream *stream, const char *name, const nf4j_
 
 bool Check::indices(const nf4j_stream *stream, const char *name, const nf4j_tensor *x, int64_t limit,
                     int32_t also) const {
-    if (!host_accessible(stream)) return true;
+    if (!readable(stream)) return true;
     const auto *values = static_cast<const int32_t *>(x->data);
     for (int64_t i = 0; i < x->cols; i++) {
         if ((values[i] >= 0 && values[i] < limit) || values[i] == also) continue;

@@ -54,6 +54,13 @@ int32_t free_memory(nf4j_device *device, void *data) {
     return device->lost ? NF4J_OK : status;
 }
 
+// Memory of one of the backend's kinds.
+int32_t allocate(const Check &check, nf4j_device *device, decltype(Backend::alloc) Backend::*kind, int64_t bytes,
+                 void **data) {
+    if (device->captures > 0) return check.refuse_captured("a stream of the device");
+    return check.call(kind, device, device, bytes, data);
+}
+
 bool is_host(int32_t backend) { return backend != NF4J_BACKEND_CUDA; }
 
 }  // namespace
@@ -148,7 +155,7 @@ int32_t nf4j_stream_create(nf4j_device *device, const nf4j_stream_options *optio
     created->workspace_bytes =
         options && options->workspace_bytes > 0 ? options->workspace_bytes : default_workspace_bytes;
     void *workspace = nullptr;
-    int32_t status = check.call(&Backend::alloc, device, device, created->workspace_bytes, &workspace);
+    int32_t status = allocate(check, device, &Backend::alloc, created->workspace_bytes, &workspace);
     created->workspace = static_cast<char *>(workspace);
     if (status == NF4J_OK) {
         status = check.call(&Backend::stream_create, device, created);
@@ -165,6 +172,15 @@ int32_t nf4j_stream_create(nf4j_device *device, const nf4j_stream_options *optio
 
 int32_t nf4j_stream_destroy(nf4j_stream *stream) {
     if (!stream) return NF4J_OK;
+    const int graphs = stream->graphs.load();
+    if (graphs > 0) {
+        return fail(NF4J_INVALID_ARGUMENT, "stream_destroy: %d of the stream's graphs must be destroyed first", graphs);
+    }
+    if (stream->capturing) {
+        nf4j_graph *unfinished = nullptr;
+        nf4j_graph_end(stream, &unfinished);
+        nf4j_graph_destroy(unfinished);
+    }
     nf4j_device *device = stream->device;
     device->backend->stream_destroy(stream);
     const int32_t status = free_memory(device, stream->workspace);
@@ -176,7 +192,7 @@ int32_t nf4j_stream_destroy(nf4j_stream *stream) {
 int32_t nf4j_stream_synchronize(nf4j_stream *stream) {
     const Check check("stream_synchronize");
     if (!check.stream(stream)) return NF4J_INVALID_ARGUMENT;
-    return check.run(&Backend::stream_synchronize, stream);
+    return check.run_at_once(&Backend::stream_synchronize, stream);
 }
 
 int32_t nf4j_explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, int64_t k, int32_t dtype, char *text,
@@ -203,7 +219,7 @@ int32_t nf4j_memory_alloc(nf4j_device *device, int64_t bytes, void **data) {
         return NF4J_INVALID_ARGUMENT;
     }
     *data = nullptr;
-    return bytes == 0 ? NF4J_OK : check.call(&Backend::alloc, device, device, bytes, data);
+    return bytes == 0 ? NF4J_OK : allocate(check, device, &Backend::alloc, bytes, data);
 }
 
 int32_t nf4j_memory_alloc_paged(nf4j_device *device, int64_t bytes, void **data) {
@@ -212,8 +228,8 @@ int32_t nf4j_memory_alloc_paged(nf4j_device *device, int64_t bytes, void **data)
         return NF4J_INVALID_ARGUMENT;
     }
     *data = nullptr;
-    const Backend &backend = *device->backend;
-    return bytes == 0 ? NF4J_OK : (backend.alloc_paged ? backend.alloc_paged : backend.alloc)(device, bytes, data);
+    const auto kind = device->backend->alloc_paged ? &Backend::alloc_paged : &Backend::alloc;
+    return bytes == 0 ? NF4J_OK : allocate(check, device, kind, bytes, data);
 }
 
 int32_t nf4j_memory_prefetch(nf4j_stream *stream, const void *data, int64_t bytes) {

@@ -28,21 +28,27 @@ static inline std::array<uint32_t, 4> philox4x32_10(uint64_t seed, uint64_t low,
 // The rule of nf4j_lora: element (i, j) takes word j % 4 of counter (j / 4, i) and is kept when the word >= p * 2^32.
 struct Dropout {
     uint64_t seed;
-    uint64_t threshold;  // ceil(p * 2^32)
-    float scale;         // 1 / (1 - p), what kept elements are multiplied by
+    const uint64_t *device_seed;  // where the seed stands instead, or null
+    uint64_t threshold;           // ceil(p * 2^32)
+    float scale;                  // 1 / (1 - p), what kept elements are multiplied by
 
-    [[gnu::always_inline]] Dropout(uint64_t seed_, float p)
-        : seed(seed_), threshold(static_cast<uint64_t>(static_cast<double>(p) * 0x1p32)), scale(1.0f / (1.0f - p)) {
+    [[gnu::always_inline]] Dropout(uint64_t seed_, float p, const uint64_t *device_seed_ = nullptr)
+        : seed(seed_),
+          device_seed(device_seed_),
+          threshold(static_cast<uint64_t>(static_cast<double>(p) * 0x1p32)),
+          scale(1.0f / (1.0f - p)) {
         if (static_cast<double>(threshold) < static_cast<double>(p) * 0x1p32) threshold++;
     }
 
     [[gnu::always_inline]] bool active() const { return threshold > 0; }
+    // Where device memory is ordinary memory.
+    [[gnu::always_inline]] uint64_t key() const { return device_seed ? *device_seed : seed; }
     [[gnu::always_inline]] bool keep(uint32_t word) const { return word >= threshold; }
 
     // scale for a kept element, 0 for a dropped one.
     [[gnu::always_inline]] float factor(int64_t i, int64_t j) const {
         if (!active()) return 1.0f;
-        const auto words = philox4x32_10(seed, static_cast<uint64_t>(j) / 4, static_cast<uint64_t>(i));
+        const auto words = philox4x32_10(key(), static_cast<uint64_t>(j) / 4, static_cast<uint64_t>(i));
         return keep(words[static_cast<uint64_t>(j) % 4]) ? scale : 0.0f;
     }
 };

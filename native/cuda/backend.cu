@@ -75,6 +75,10 @@ Backend make_table() {
     table.stream_create = stream_create;
     table.stream_destroy = stream_destroy;
     table.stream_synchronize = stream_synchronize;
+    table.graph_begin = graph_begin;
+    table.graph_end = graph_end;
+    table.graph_launch = graph_launch;
+    table.graph_destroy = graph_destroy;
     table.alloc = alloc;
     table.free = free;
     table.alloc_paged = alloc_paged;
@@ -107,6 +111,7 @@ Backend make_table() {
     table.embedding_forward = embedding_forward;
     table.embedding_backward = embedding_backward;
     table.optim_global_norm = optim_global_norm;
+    table.optim_adamw_step = optim_adamw_step;
     table.optim_adamw = optim_adamw;
     return table;
 }

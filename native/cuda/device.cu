@@ -62,9 +62,16 @@ int32_t check(cudaError_t error, const char *what) {
         case cudaErrorUnsupportedPtxVersion:
             return fail(NF4J_BACKEND_UNAVAILABLE, "cuda: %s: this build has no code for the device: %s", what, text);
         case cudaErrorStreamCaptureUnsupported:
-        case cudaErrorStreamCaptureInvalidated:
         case cudaErrorStreamCaptureImplicit:
             return fail(NF4J_UNSUPPORTED, "cuda: %s: not while the stream is captured: %s", what, text);
+        case cudaErrorStreamCaptureInvalidated:
+        case cudaErrorStreamCaptureMerge:
+        case cudaErrorStreamCaptureUnmatched:
+        case cudaErrorStreamCaptureUnjoined:
+        case cudaErrorStreamCaptureIsolation:
+        case cudaErrorStreamCaptureWrongThread:
+            return fail(NF4J_UNSUPPORTED, "cuda: %s: what happened on the stream meanwhile cannot be captured: %s",
+                        what, text);
         // After these the process's context is of no use any more.
         case cudaErrorIllegalAddress:
         case cudaErrorLaunchFailure:
@@ -200,6 +207,33 @@ void stream_destroy(nf4j_stream *stream) {
 }
 
 int32_t stream_synchronize(nf4j_stream *stream) { return check(cudaStreamSynchronize(native(stream)), "queued work"); }
+
+int32_t graph_begin(nf4j_stream *stream) {
+    cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
+    const int32_t status = check(cudaStreamIsCapturing(native(stream), &capturing), "graph_begin");
+    if (status != NF4J_OK) return status;
+    if (capturing != cudaStreamCaptureStatusNone)
+        return fail(NF4J_UNSUPPORTED, "cuda: graph_begin: the stream's owner is capturing it, and so has these calls");
+    // Other modes would watch over what this and other threads do with the runtime elsewhere. core/ refuses what matters, and
+    // a thread of Java's may go on on another one of the system's.
+    return check(cudaStreamBeginCapture(native(stream), cudaStreamCaptureModeRelaxed), "graph_begin");
+}
+
+int32_t graph_end(nf4j_stream *stream, void **graph) {
+    cudaGraph_t captured = nullptr;
+    cudaGraphExec_t executable = nullptr;
+    int32_t status = check(cudaStreamEndCapture(native(stream), &captured), "graph_end");
+    if (status == NF4J_OK) status = check(cudaGraphInstantiate(&executable, captured, 0), "graph_end");
+    if (captured) cudaGraphDestroy(captured);
+    *graph = executable;
+    return status;
+}
+
+int32_t graph_launch(nf4j_stream *stream, void *graph) {
+    return check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), native(stream)), "graph_launch");
+}
+
+void graph_destroy(void *graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
 
 namespace {
 

@@ -25,7 +25,8 @@ __device__ inline Vector<uint32_t, 4> philox(uint64_t seed, uint64_t low, uint64
 class KeptQuad {
 public:
     __device__ KeptQuad(const Dropout &dropout, int64_t i, int64_t j)
-        : words_(philox(dropout.seed, static_cast<uint64_t>(j) / 4, static_cast<uint64_t>(i))),
+        : words_(philox(dropout.device_seed ? *dropout.device_seed : dropout.seed, static_cast<uint64_t>(j) / 4,
+                        static_cast<uint64_t>(i))),
           threshold_(dropout.threshold) {}
 
     __device__ bool operator[](int64_t j) const {

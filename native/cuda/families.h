@@ -57,6 +57,7 @@ decltype(nf4j_embedding_backward) embedding_backward;
 
 // optim.cu
 decltype(nf4j_optim_global_norm) optim_global_norm;
+decltype(nf4j_optim_adamw_step) optim_adamw_step;
 decltype(nf4j_optim_adamw) optim_adamw;
 
 }  // namespace nf4j::cuda

@@ -31,14 +31,13 @@ int32_t launch(nf4j_stream *stream, const char *name, int64_t blocks, int thread
         },
         parameters);
 #else
-    (void)stream;
     const auto run = [=] {
         const auto call = [&] { std::apply(kernel, parameters); };
         const auto body = [](const void *context) { (*static_cast<decltype(call) *>(context))(); };
         return simt::Engine::of_this_thread().run(
             {name, reinterpret_cast<const void *>(kernel), blocks, threads, shared_bytes, body, &call});
     };
-    if (simt::Capture *capture = simt::Capture::active()) {
+    if (simt::Capture *capture = simt::Capture::of(stream)) {
         capture->add(name, run);
         return NF4J_OK;
     }

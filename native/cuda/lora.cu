@@ -115,7 +115,7 @@ int32_t multiply_thin(nf4j_stream *stream, const ThinProducts &thin) {
 
 int32_t lora_forward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linear *base, const nf4j_lora *lora,
                      const nf4j_tensor *u, const nf4j_tensor *y) {
-    const Dropout dropout(lora->seed, lora->dropout);
+    const Dropout dropout(lora->seed, lora->dropout, lora->device_seed);
     Product p = product(exactly(masked(rows_of(x), dropout)), exactly(rows_of(lora->a)), x->cols, u);
     p.alpha = dropout.scale;
     const int32_t status = multiply_thin(stream, {"lora_u", x, u->cols, &p, nullptr});
@@ -133,7 +133,7 @@ int32_t lora_backward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tens
                       const nf4j_linear *base, const nf4j_lora *lora, int32_t accumulate_dx, const nf4j_tensor *da,
                       const nf4j_tensor *db, const nf4j_tensor *dx) {
     const int64_t tokens = x->rows, rank = lora->a->rows;
-    const Dropout dropout(lora->seed, lora->dropout);
+    const Dropout dropout(lora->seed, lora->dropout, lora->device_seed);
     const int64_t du_bytes = tokens * rank * 4;
     void *memory = workspace(stream, "lora_backward", du_bytes);
     if (!memory) return NF4J_OUT_OF_MEMORY;

@@ -1,10 +1,9 @@
 #include "cuda/optim.cuh"
 
+#include "core/adamw.h"
 #include "cuda/device.h"
 #include "cuda/families.h"
 #include "cuda/launch.h"
-
-#include <cmath>
 
 namespace nf4j::cuda {
 
@@ -48,19 +47,16 @@ int32_t optim_global_norm(nf4j_stream *stream, const nf4j_adamw_parameter *param
                   static_cast<float *>(norm->data));
 }
 
+int32_t optim_adamw_step(nf4j_stream *stream, const nf4j_adamw_options *options, nf4j_adamw_step *step) {
+    return launch(stream, "adamw_step", 1, warp_size, 0, adamw_step_kernel, adamw_step(*options), step);
+}
+
 int32_t optim_adamw(nf4j_stream *stream, const nf4j_adamw_options *options, const nf4j_adamw_parameter *parameters,
                     int64_t count, const float *grad_scale) {
-    const double lr = options->learning_rate, b1 = options->beta1, b2 = options->beta2;
-    const auto t = static_cast<double>(options->step);
-    const AdamwStep step = {static_cast<float>(1 - lr * static_cast<double>(options->weight_decay)),
-                            options->beta1,
-                            options->beta2,
-                            static_cast<float>(1 - b1),
-                            static_cast<float>(1 - b2),
-                            static_cast<float>(lr / (1 - std::pow(b1, t))),
-                            static_cast<float>(std::sqrt(1 - std::pow(b2, t))),
-                            options->eps,
-                            grad_scale};
+    const double b1 = options->beta1, b2 = options->beta2;
+    AdamwStep step = {options->beta1, options->beta2, static_cast<float>(1 - b1), static_cast<float>(1 - b2),
+                      options->eps,   grad_scale,     options->device_step};
+    if (!step.device_step) step.take(adamw_step(*options));
     const Tables *tables = tables_of(stream);
     const DynamicMaps maps = {tables->signed_map, tables->unsigned_map};
     constexpr int64_t shared = 2 * SharedArena::bytes_of(256 * 4) + reduce_bytes<optim_threads, float>();

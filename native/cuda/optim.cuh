@@ -79,16 +79,27 @@ static __global__ void __launch_bounds__(optim_threads)
 
 // The scalars of a step, computed in double and rounded once.
 struct AdamwStep {
-    float decay;  // 1 - lr * wd
     float beta1;
     float beta2;
     float rest1;  // 1 - beta1
     float rest2;
-    float rate;        // lr / (1 - beta1^t)
-    float correction;  // sqrt(1 - beta2^t)
     float eps;
     const float *grad_scale;
+    const nf4j_adamw_step *device_step;  // where the rest stands, or null
+    float decay = 0;
+    float rate = 0;
+    float correction = 0;
+
+    __host__ __device__ void take(const nf4j_adamw_step &factors) {
+        decay = static_cast<float>(factors.decay);
+        rate = static_cast<float>(factors.rate);
+        correction = static_cast<float>(factors.correction);
+    }
 };
+
+static __global__ void adamw_step_kernel(nf4j_adamw_step factors, nf4j_adamw_step *step) {
+    if (thread_id() == 0) *step = factors;
+}
 
 __device__ inline void update(const AdamwStep &step, float gradient, float *param, float *m, float *v) {
     *m = step.beta1 * *m + step.rest1 * gradient;
@@ -117,6 +128,7 @@ static __global__ void __launch_bounds__(optim_threads)
     const Shared<float> scratch = arena.take<float>(optim_threads / warp_size);
     const OptimChunk chunk = chunk_of(batch, block_id());
     const nf4j_adamw_parameter &p = batch.entries[chunk.index].parameter;
+    if (step.device_step) step.take(*step.device_step);
     const float grad_scale = step.grad_scale ? *step.grad_scale : 1.0f;
     if (!p.absmax) {
         auto *m = static_cast<float *>(p.m), *v = static_cast<float *>(p.v);

@@ -8,9 +8,10 @@
  *   undefined, and nothing else has changed.
  * - The caller owns all memory. Operations allocate nothing; scratch memory belongs to the stream.
  * - Operations take the stream first and outputs last. On host backends they have finished when they return; on a GPU they
- *   are queued: they can be captured into a graph.
+ *   are queued: they can be captured into a graph (nf4j_graph_begin).
  * - Matrices are row-major with an explicit leading dimension. Weights are [out, in] as in Hugging Face checkpoints, LoRA
  *   factors A [rank, in] and B [out, rank]. Data must be aligned to its element; 64-byte aligned data is faster.
+ * - Option structs begin with their size, and may grow: what a caller's older header lacks is 0.
  * - F32 and BF16 go in and out of every operation; sums are kept in F32 or better. Within one operation all activations have
  *   one type. Results do not depend on the number of threads, nor a row's result on the rows beside it.
  * - Inputs and outputs must not overlap, except where a function says that it works in place.
@@ -91,6 +92,7 @@ enum nf4j_operation {
 
 typedef struct nf4j_device nf4j_device;
 typedef struct nf4j_stream nf4j_stream;
+typedef struct nf4j_graph nf4j_graph;
 
 /* A row-major matrix that the caller owns: element (i, j) stands at data[i * ld + j]. A vector has one row. */
 typedef struct nf4j_tensor {
@@ -159,6 +161,30 @@ NF4J_API int32_t nf4j_stream_synchronize(nf4j_stream *stream);
  * tile, workspace and reason, into text[capacity]. */
 NF4J_API int32_t nf4j_explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, int64_t k, int32_t dtype,
                               char *text, int64_t capacity);
+
+/* ---- graphs ---------------------------------------------------------------------------------------------------------- */
+
+/* A graph is a stretch of calls on one stream, captured once and then launched by one call as often as wanted: a CUDA graph, which
+ * simt plays. reference and cpu have none (NF4J_UNSUPPORTED): their calls are over when they return.
+ *
+ * While a stream is captured, calls on it check their arguments and are written down instead of run. A launch runs them with the same
+ * addresses, shapes and numbers. What may change between launches is in device memory: the contents of matrices,
+ * *nf4j_lora.device_seed and *nf4j_adamw_options.device_step. Memory that the calls were given must stay until the graph is
+ * destroyed, the host memory of copies included; arrays that are only read during a call need not. Data is not looked at while
+ * capturing, so that no launch refuses an id outside its table: its row is NaN, on simt too.
+ *
+ * A capture refuses, and goes on (NF4J_UNSUPPORTED): waiting for the stream, allocating on its device, launching a graph of the stream,
+ * nf4j_nf4_import and nf4j_nf4_export. A call that fails on its way leaves no graph: nf4j_graph_end gives its status. In any case
+ * nf4j_graph_end leaves the stream as it was before nf4j_graph_begin. */
+
+/* Begins to capture the stream. Run the same calls once before: kernels are loaded when they are first used. */
+NF4J_API int32_t nf4j_graph_begin(nf4j_stream *stream);
+/* Ends it. *graph is only written where a graph has come of it. */
+NF4J_API int32_t nf4j_graph_end(nf4j_stream *stream, nf4j_graph **graph);
+/* Queues the graph's calls on the stream that they were captured on. */
+NF4J_API int32_t nf4j_graph_launch(nf4j_graph *graph);
+/* Launches that are queued still run. A stream's graphs must be destroyed before the stream. Null is allowed. */
+NF4J_API int32_t nf4j_graph_destroy(nf4j_graph *graph);
 
 /* ---- memory ---------------------------------------------------------------------------------------------------------- */
 
@@ -267,8 +293,9 @@ typedef struct nf4j_lora {
     float alpha;
     float dropout; /* 0 <= p < 1 */
     uint64_t seed;
-    const nf4j_tensor *a; /* [rank, in] F32 or BF16 */
-    const nf4j_tensor *b; /* [out, rank] */
+    const nf4j_tensor *a;        /* [rank, in] F32 or BF16 */
+    const nf4j_tensor *b;        /* [out, rank] */
+    const uint64_t *device_seed; /* in device memory, read by the operation instead of seed; null: seed counts */
 } nf4j_lora;
 
 /* u [m, rank] F32 = drop(x) * A^T, kept for backward; y [m, out] = x * W^T + bias + s * u * B^T in one accumulator. */
@@ -363,6 +390,13 @@ NF4J_API int32_t nf4j_loss_linear_cross_entropy(nf4j_stream *stream, const nf4j_
 
 /* ---- optim ----------------------------------------------------------------------------------------------------------- */
 
+/* The factors of one step, for nf4j_adamw_options.device_step. */
+typedef struct nf4j_adamw_step {
+    double decay;      /* 1 - learning_rate * weight_decay */
+    double rate;       /* learning_rate / (1 - beta1^step) */
+    double correction; /* sqrt(1 - beta2^step) */
+} nf4j_adamw_step;
+
 typedef struct nf4j_adamw_options {
     uint32_t struct_size;
     float learning_rate;
@@ -371,6 +405,8 @@ typedef struct nf4j_adamw_options {
     float eps;
     float weight_decay;
     int64_t step; /* 1 for the first */
+    /* In device memory, used instead of learning_rate, weight_decay and step; null: these count. */
+    const nf4j_adamw_step *device_step;
 } nf4j_adamw_options;
 
 /* One parameter: contiguous arrays of n elements in device memory. 32-bit state: m and v F32 [n], absmax null.
@@ -388,6 +424,9 @@ typedef struct nf4j_adamw_parameter {
  * max_norm <= 0). */
 NF4J_API int32_t nf4j_optim_global_norm(nf4j_stream *stream, const nf4j_adamw_parameter *parameters, int64_t count,
                                         float max_norm, const nf4j_tensor *norm);
+/* *step in device memory = the factors that follow from learning_rate, the betas, weight_decay and step: what a graph's next
+ * launch shall take, written on its stream before. */
+NF4J_API int32_t nf4j_optim_adamw_step(nf4j_stream *stream, const nf4j_adamw_options *options, nf4j_adamw_step *step);
 /* AdamW for all parameters in one call, each gradient first multiplied by *grad_scale (device memory, null = 1).
  * Order of torch: p *= 1 - lr * wd; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
  * p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps). 8-bit state takes the nearest codes of the new m and v. */

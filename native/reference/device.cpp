@@ -89,6 +89,7 @@ Backend make_table() {
     table.embedding_backward = embedding_backward;
     table.loss_linear_cross_entropy = loss_linear_cross_entropy;
     table.optim_global_norm = optim_global_norm;
+    table.optim_adamw_step = optim_adamw_step;
     table.optim_adamw = optim_adamw;
     return table;
 }

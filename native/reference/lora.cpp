@@ -18,7 +18,7 @@ double scale_of(const nf4j_lora *lora) {
 int32_t lora_forward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linear *base, const nf4j_lora *lora,
                      const nf4j_tensor *u, const nf4j_tensor *y) {
     const Weight w(base->dense, base->nf4, x->dtype);
-    const Dropout dropout(lora->seed, lora->dropout);
+    const Dropout dropout(lora->seed, lora->dropout, lora->device_seed);
     const double s = scale_of(lora);
     const int64_t rank = lora->a->rows;
     double *row = scratch(stream, w.in);
@@ -48,7 +48,7 @@ int32_t lora_backward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tens
                       const nf4j_linear *base, const nf4j_lora *lora, int32_t accumulate_dx, const nf4j_tensor *da,
                       const nf4j_tensor *db, const nf4j_tensor *dx) {
     const Weight w(base->dense, base->nf4, x->dtype);
-    const Dropout dropout(lora->seed, lora->dropout);
+    const Dropout dropout(lora->seed, lora->dropout, lora->device_seed);
     const double s = scale_of(lora);
     const int64_t m = x->rows;
     const int64_t rank = lora->a->rows;

@@ -1,3 +1,4 @@
+#include "core/adamw.h"
 #include "core/nf4_tables.h"
 #include "reference/element.h"
 #include "reference/reference.h"
@@ -11,24 +12,22 @@ namespace {
 
 // The constants of one step, in the notation of nf4j.h.
 struct Step {
-    double lr, b1, b2, eps, wd, correction1, correction2, grad_scale;
+    nf4j_adamw_step factors;
+    double b1, b2, eps, grad_scale;
 
     Step(const nf4j_adamw_options *options, const float *scale)
-        : lr(options->learning_rate),
+        : factors(chosen_step(*options)),
           b1(options->beta1),
           b2(options->beta2),
           eps(options->eps),
-          wd(options->weight_decay),
-          correction1(1 - std::pow(b1, static_cast<double>(options->step))),
-          correction2(1 - std::pow(b2, static_cast<double>(options->step))),
           grad_scale(scale ? *scale : 1.0f) {}
 
     void update(float gradient, float *param, float *m, float *v) const {
         const double g = gradient * grad_scale;
         const double new_m = b1 * *m + (1 - b1) * g;
         const double new_v = b2 * *v + (1 - b2) * g * g;
-        const double decayed = *param * (1 - lr * wd);
-        *param = static_cast<float>(decayed - lr / correction1 * new_m / (std::sqrt(new_v / correction2) + eps));
+        const double change = factors.rate * new_m / (std::sqrt(new_v) / factors.correction + eps);
+        *param = static_cast<float>(*param * factors.decay - change);
         *m = static_cast<float>(new_m);
         *v = static_cast<float>(new_v);
     }
@@ -75,6 +74,11 @@ int32_t optim_global_norm(nf4j_stream *, const nf4j_adamw_parameter *parameters,
     const double length = std::sqrt(squares);
     store(norm, 0, 0, length);
     store(norm, 0, 1, max_norm > 0 ? std::min(1.0, max_norm / (length + 1e-6)) : 1.0);
+    return NF4J_OK;
+}
+
+int32_t optim_adamw_step(nf4j_stream *, const nf4j_adamw_options *options, nf4j_adamw_step *step) {
+    *step = adamw_step(*options);
     return NF4J_OK;
 }
 

@@ -38,6 +38,7 @@ decltype(nf4j_embedding_backward) embedding_backward;
 decltype(nf4j_loss_linear_cross_entropy) loss_linear_cross_entropy;
 
 decltype(nf4j_optim_global_norm) optim_global_norm;
+decltype(nf4j_optim_adamw_step) optim_adamw_step;
 decltype(nf4j_optim_adamw) optim_adamw;
 
 decltype(nf4j_memory_copy) memory_copy;

@@ -1,7 +1,9 @@
-// What a CUDA graph is on a GPU: while a thread captures, launches and copies are written down instead of run, and can be
-// run again and again. Tests prove with it that operations do nothing else: in a capture, allocating and waiting are
-// refused as the CUDA runtime refuses them.
+// What a CUDA graph is on a GPU: while a stream is captured, launches and copies are written down instead of run, and can
+// be run again and again. Tests prove with it that operations do nothing else: in a capture, allocating and waiting are
+// refused.
 #pragma once
+
+#include "core/backend.h"
 
 #include <cstdint>
 #include <functional>
@@ -12,17 +14,10 @@ namespace nf4j::simt {
 
 class Capture {
 public:
-    Capture();
-    ~Capture();
-    Capture(const Capture &) = delete;
-    Capture &operator=(const Capture &) = delete;
-
-    // The calling thread's, or null.
-    static Capture *active();
+    // The stream's, or null.
+    static Capture *of(const nf4j_stream *stream) { return stream ? static_cast<Capture *>(stream->impl) : nullptr; }
 
     void add(const char *name, std::function<int32_t()> work);
-    // Ends the capture.
-    void end();
     // Runs all of it in order; returns the first status that is not NF4J_OK.
     int32_t replay() const;
 

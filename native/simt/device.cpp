@@ -13,12 +13,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <new>
 
 namespace nf4j::cuda {
 
 namespace {
 
-// As the CUDA runtime does.
+// What an operation must not do, lest it cannot be captured. core/ has refused it to callers.
 int32_t refuse_in_capture(const char *what) {
     return fail(NF4J_UNSUPPORTED, "simt: %s: not while the stream is captured", what);
 }
@@ -66,14 +68,36 @@ int32_t probe(char *text, int64_t capacity) {
 
 int32_t stream_create(nf4j_stream *) { return NF4J_OK; }
 
-void stream_destroy(nf4j_stream *) {}
+void stream_destroy(nf4j_stream *stream) { delete simt::Capture::of(stream); }
 
-int32_t stream_synchronize(nf4j_stream *) {
-    return simt::Capture::active() ? refuse_in_capture("synchronization") : simt::ask_driver("queued work");
+int32_t stream_synchronize(nf4j_stream *stream) {
+    return simt::Capture::of(stream) ? refuse_in_capture("synchronization") : simt::ask_driver("queued work");
 }
 
-int32_t alloc(nf4j_device *, int64_t bytes, void **data) {
-    if (simt::Capture::active()) return refuse_in_capture("allocation");
+int32_t graph_begin(nf4j_stream *stream) {
+    const int32_t status = simt::ask_driver("graph_begin");
+    if (status != NF4J_OK) return status;
+    stream->impl = new (std::nothrow) simt::Capture;
+    return stream->impl ? NF4J_OK : fail(NF4J_OUT_OF_MEMORY, "simt: no memory");
+}
+
+int32_t graph_end(nf4j_stream *stream, void **graph) {
+    std::unique_ptr<simt::Capture> captured(simt::Capture::of(stream));
+    stream->impl = nullptr;
+    const int32_t status = simt::ask_driver("graph_end");
+    if (status == NF4J_OK) *graph = captured.release();
+    return status;
+}
+
+int32_t graph_launch(nf4j_stream *, void *graph) {
+    const int32_t status = simt::ask_driver("graph_launch");
+    return status == NF4J_OK ? static_cast<const simt::Capture *>(graph)->replay() : status;
+}
+
+void graph_destroy(void *graph) { delete static_cast<simt::Capture *>(graph); }
+
+int32_t alloc(nf4j_device *device, int64_t bytes, void **data) {
+    if (device->captures > 0) return refuse_in_capture("allocation");
     const int32_t status = host_alloc(bytes, data);
     if (status == NF4J_OK) std::memset(*data, 0xff, static_cast<size_t>(bytes));
     return status;
@@ -91,7 +115,7 @@ int32_t prefetch(nf4j_stream *, const void *, int64_t) { return NF4J_OK; }
 int32_t copy(nf4j_stream *stream, void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t width,
              int64_t rows) {
     if (width == 0 || rows == 0) return NF4J_OK;
-    if (simt::Capture *capture = simt::Capture::active()) {
+    if (simt::Capture *capture = simt::Capture::of(stream)) {
         capture->add("copy", [=] { return copy(stream, to, to_stride, from, from_stride, width, rows); });
         return NF4J_OK;
     }

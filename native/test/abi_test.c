@@ -54,15 +54,18 @@ static void test_layout(void) {
     EXPECT_STRUCT(nf4j_lora);
     EXPECT_STRUCT(nf4j_attention_options);
     EXPECT_STRUCT(nf4j_adamw_options);
+    EXPECT_STRUCT(nf4j_adamw_step);
     EXPECT_STRUCT(nf4j_adamw_parameter);
     EXPECT_FIELD(nf4j_tensor, dtype);
     EXPECT_FIELD(nf4j_device_info, name);
     EXPECT_FIELD(nf4j_nf4_state, nested_map);
     EXPECT_FIELD(nf4j_lora, seed);
+    EXPECT_FIELD(nf4j_lora, device_seed);
+    EXPECT_FIELD(nf4j_adamw_options, device_step);
     EXPECT_FIELD(nf4j_attention_options, kv_lengths);
     int lines = 0;
     for (const char *c = nf4j_abi_layout(); *c; c++) lines += *c == '\n';
-    CHECK(lines == 12 + 84, "nf4j_abi_layout has %d lines", lines);
+    CHECK(lines == 13 + 89, "nf4j_abi_layout has %d lines", lines);
 }
 
 static void test_backends(void) {

@@ -374,6 +374,22 @@ static void test_optim(void) {
     CHECK_REFUSED("optim_adamw: options.learning_rate is nan, expected a finite number >= 0",
                   nf4j_optim_adamw(stream, &options, &parameter, 1, NULL));
     options.learning_rate = 1e-3f;
+    nf4j_adamw_step step = {0};
+    options.device_step = &step; /* has what counts */
+    options.learning_rate = NAN;
+    options.step = 0;
+    CHECK_OK(nf4j_optim_adamw(stream, &options, &parameter, 1, NULL));
+    CHECK_REFUSED("optim_adamw_step: options.learning_rate is nan, expected a finite number >= 0",
+                  nf4j_optim_adamw_step(stream, &options, &step));
+    options.learning_rate = 1e-3f;
+    CHECK_REFUSED("optim_adamw_step: options.step is 0, expected at least 1",
+                  nf4j_optim_adamw_step(stream, &options, &step));
+    options.step = 1;
+    CHECK_REFUSED("optim_adamw_step: step is null", nf4j_optim_adamw_step(stream, &options, NULL));
+    CHECK_REFUSED("optim_adamw_step: options is null", nf4j_optim_adamw_step(stream, NULL, &step));
+    CHECK(step.correction == 0, "a refused call wrote its result");
+    CHECK_OK(nf4j_optim_adamw_step(stream, &options, &step));
+    options.device_step = NULL;
     parameter.m = NULL;
     CHECK_REFUSED("optim_adamw: parameters[0].m is null", nf4j_optim_adamw(stream, &options, &parameter, 1, NULL));
     parameter.m = g.data;

@@ -96,7 +96,7 @@ void test_paged(const Opened &on) {
         const nf4j_adamw_parameter parameter = {
             static_cast<float *>(arrays[0]), static_cast<float *>(arrays[1]), arrays[2], arrays[3], nullptr, n};
         for (int64_t step = 1; step <= 3; step++) {
-            const nf4j_adamw_options options = {sizeof options, 0.1f, 0.9f, 0.999f, 1e-8f, 0.01f, step};
+            const nf4j_adamw_options options = {sizeof options, 0.1f, 0.9f, 0.999f, 1e-8f, 0.01f, step, nullptr};
             for (int i = 2; i < 4; i++) must(nf4j_memory_prefetch(on.stream, arrays[i], n * 4), "memory_prefetch");
             must(nf4j_optim_adamw(on.stream, &options, &parameter, 1, nullptr), "adamw");
         }

@@ -2,6 +2,7 @@
 #include "nf4j.h"
 #include "test.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 static nf4j_stream *stream;
@@ -17,6 +18,7 @@ static nf4j_tensor matrix(int64_t at, int64_t rows, int64_t cols) {
 static void test_without_stream(void) {
     char text[8];
     NO_STREAM(explain, NF4J_OP_NORM, 1, 1, 1, NF4J_F32, text, 8);
+    NO_STREAM(graph_end, NULL);
     NO_STREAM(memory_copy, NULL, NULL);
     NO_STREAM(memory_fill, 0, NULL);
     NO_STREAM(memory_cast, NULL, NULL);
@@ -43,6 +45,7 @@ static void test_without_stream(void) {
     NO_STREAM(embedding_backward, NULL, NULL, NULL);
     NO_STREAM(loss_linear_cross_entropy, NULL, NULL, NULL, 1, NULL, NULL);
     NO_STREAM(optim_global_norm, NULL, 0, 1, NULL);
+    NO_STREAM(optim_adamw_step, NULL, NULL);
     NO_STREAM(optim_adamw, NULL, NULL, 0, NULL);
 }
 
@@ -132,6 +135,26 @@ static void test_other_options(void) {
     TEST_SIZES(nf4j_adamw_options, nf4j_optim_adamw(stream, &grown.known, NULL, 0, NULL));
 }
 
+/* Callers whose header lacks the last fields: what lies behind their structs is not read. */
+static void test_older_callers(void) {
+    const nf4j_tensor x = matrix(0, 3, 8), w = matrix(100, 8, 8), y = matrix(200, 3, 8), u = matrix(500, 3, 2);
+    const nf4j_tensor a = matrix(300, 2, 8), b = matrix(400, 8, 2);
+    const void *garbage = (const void *)1; /* misaligned: refused where it is looked at */
+    const nf4j_linear base = {.struct_size = sizeof base, .dense = &w};
+    nf4j_lora lora = {
+        .struct_size = offsetof(nf4j_lora, device_seed), .alpha = 1, .a = &a, .b = &b, .device_seed = garbage};
+    CHECK_OK(nf4j_lora_forward(stream, &x, &base, &lora, &u, &y));
+    lora.struct_size = sizeof lora;
+    CHECK_REFUSED("lora_forward: lora.device_seed is at 0x1, expected an address that is a multiple of 8",
+                  nf4j_lora_forward(stream, &x, &base, &lora, &u, &y));
+    nf4j_adamw_options adamw = {
+        .struct_size = offsetof(nf4j_adamw_options, device_step), .step = 1, .device_step = garbage};
+    CHECK_OK(nf4j_optim_adamw(stream, &adamw, NULL, 0, NULL));
+    adamw.struct_size = sizeof adamw;
+    CHECK_REFUSED("optim_adamw: options.device_step is at 0x1, expected an address that is a multiple of 8",
+                  nf4j_optim_adamw(stream, &adamw, NULL, 0, NULL));
+}
+
 int main(void) {
     nf4j_device_options options = {.struct_size = sizeof options, .backend = NF4J_BACKEND_REFERENCE};
     nf4j_device *device = NULL;
@@ -143,6 +166,7 @@ int main(void) {
     test_state(device);
     test_linear_options();
     test_other_options();
+    test_older_callers();
     CHECK_OK(nf4j_stream_destroy(stream));
     CHECK_OK(nf4j_device_close(device));
     return test_result("struct_test");

@@ -9,6 +9,7 @@ namespace nf4j::cpu::NF4J_ISA_NAME {
 // of 64.
 inline void dropout_factors(const Dropout &dropout, int64_t row, int64_t first, int64_t count, float *factors) {
     constexpr int width = 16;
+    const uint64_t seed = dropout.key();
     const uint32_t threshold = static_cast<uint32_t>(dropout.threshold);  // p < 1, so it fits
     for (int64_t j = 0; j < count; j += 4 * width, factors += 4 * width) {
         uint32_t c0[width], c1[width], c2[width], c3[width];
@@ -19,8 +20,8 @@ inline void dropout_factors(const Dropout &dropout, int64_t row, int64_t first, 
             c2[i] = static_cast<uint32_t>(row);
             c3[i] = static_cast<uint32_t>(static_cast<uint64_t>(row) >> 32);
         }
-        uint32_t key0 = static_cast<uint32_t>(dropout.seed);
-        uint32_t key1 = static_cast<uint32_t>(dropout.seed >> 32);
+        uint32_t key0 = static_cast<uint32_t>(seed);
+        uint32_t key1 = static_cast<uint32_t>(seed >> 32);
         for (int round = 0; round < 10; round++) {
             for (int i = 0; i < width; i++) {
                 const uint64_t product0 = uint64_t{0xd2511f53u} * c0[i];

@@ -56,6 +56,7 @@ decltype(nf4j_embedding_backward) embedding_backward;
 
 // optim.cpp
 decltype(nf4j_optim_global_norm) optim_global_norm;
+decltype(nf4j_optim_adamw_step) optim_adamw_step;
 decltype(nf4j_optim_adamw) optim_adamw;
 
 }  // namespace nf4j::cpu::NF4J_ISA_NAME

@@ -23,7 +23,7 @@ Operand with_dropout(Operand x, const Dropout &dropout) {
 int32_t lora_forward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linear *base, const nf4j_lora *lora,
                      const nf4j_tensor *u, const nf4j_tensor *y) {
     ThreadPool &pool = pool_of(stream);
-    const Dropout dropout(lora->seed, lora->dropout);
+    const Dropout dropout(lora->seed, lora->dropout, lora->device_seed);
     multiply(pool, product({with_dropout(rows_of(*x), dropout), rows_of(*lora->a), x->cols, Words::f32}, u));
 
     Product p = product({rows_of(*x), rows_of(*base), x->cols, words_for(x->dtype)}, y);
@@ -46,7 +46,7 @@ int32_t lora_backward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tens
                     static_cast<long long>(tokens), static_cast<long long>(rank), static_cast<long long>(needed),
                     static_cast<long long>(stream->workspace_bytes));
     }
-    const Dropout dropout(lora->seed, lora->dropout);
+    const Dropout dropout(lora->seed, lora->dropout, lora->device_seed);
     const nf4j_tensor du = {stream->workspace, tokens, rank, rank, NF4J_F32, 0};
 
     Product p = product({rows_of(*dy), columns_of(*lora->b), dy->cols, Words::f32}, &du);

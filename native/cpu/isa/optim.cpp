@@ -1,4 +1,5 @@
 // AdamW for many parameters in one region, and the global norm of their gradients.
+#include "core/adamw.h"
 #include "core/nf4_tables.h"
 #include "cpu/isa/elementwise.h"
 #include "cpu/isa/kernels.h"
@@ -98,16 +99,19 @@ int32_t optim_global_norm(nf4j_stream *stream, const nf4j_adamw_parameter *param
     return NF4J_OK;
 }
 
+int32_t optim_adamw_step(nf4j_stream *, const nf4j_adamw_options *options, nf4j_adamw_step *step) {
+    *step = adamw_step(*options);
+    return NF4J_OK;
+}
+
 int32_t optim_adamw(nf4j_stream *stream, const nf4j_adamw_options *options, const nf4j_adamw_parameter *parameters,
                     int64_t count, const float *grad_scale) {
-    const double rate = static_cast<double>(options->learning_rate), t = static_cast<double>(options->step);
-    const double correction1 = 1 - __builtin_pow(static_cast<double>(options->beta1), t);
-    const double correction2 = 1 - __builtin_pow(static_cast<double>(options->beta2), t);
-    const Step step = {static_cast<float>(1 - rate * static_cast<double>(options->weight_decay)),
+    const nf4j_adamw_step factors = chosen_step(*options);
+    const Step step = {static_cast<float>(factors.decay),
                        options->beta1,
                        options->beta2,
-                       static_cast<float>(rate / correction1),
-                       static_cast<float>(__builtin_sqrt(correction2)),
+                       static_cast<float>(factors.rate),
+                       static_cast<float>(factors.correction),
                        options->eps,
                        grad_scale ? *grad_scale : 1.0f};
     for_chunks(stream, parameters, count, [&](const nf4j_adamw_parameter &p, int64_t first, int64_t n, int64_t) {

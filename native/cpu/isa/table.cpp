@@ -86,6 +86,7 @@ Backend make_table() {
     b.embedding_backward = embedding_backward;
     b.loss_linear_cross_entropy = loss_linear_cross_entropy;
     b.optim_global_norm = optim_global_norm;
+    b.optim_adamw_step = optim_adamw_step;
     b.optim_adamw = optim_adamw;
     return b;
 }

@@ -176,6 +176,10 @@ Session::Session(const Target &target, int32_t threads_) : threads(threads_) {
     const nf4j_device_options options = options_of(target, threads);
     must(nf4j_device_open(&options, &device), "device_open");
     for (nf4j_stream *&stream : streams) must(nf4j_stream_create(device, nullptr, &stream), "stream_create");
+    has_graphs = nf4j_graph_begin(streams[0]) == NF4J_OK;
+    nf4j_graph *nothing = nullptr;
+    if (has_graphs) must(nf4j_graph_end(streams[0], &nothing), "graph_end");
+    must(nf4j_graph_destroy(nothing), "graph_destroy");
 }
 
 Session::~Session() {

@@ -31,6 +31,7 @@ public:
     nf4j_device *device = nullptr;
     nf4j_stream *streams[2] = {};
     int32_t threads;
+    bool has_graphs;
 };
 
 // Ends the program where the library refuses what the suite itself needs.

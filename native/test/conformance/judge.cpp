@@ -40,6 +40,20 @@ std::string compare_with_model(const Problem &problem, const Outcome &outcome, D
     return "";
 }
 
+// The call, captured into a graph that is then launched.
+Invoke captured(const Invoke &invoke) {
+    return [=](const Call &call) {
+        int32_t status = nf4j_graph_begin(call.stream);
+        if (status == NF4J_OK) status = invoke(call);
+        nf4j_graph *graph = nullptr;
+        const int32_t ended = nf4j_graph_end(call.stream, &graph);
+        if (status == NF4J_OK) status = ended;
+        if (status == NF4J_OK) status = nf4j_graph_launch(graph);
+        nf4j_graph_destroy(graph);
+        return status;
+    };
+}
+
 // Both streams of a device at once, each several times.
 std::string run_concurrently(const Problem &problem, const Session &session, const Bits &expected) {
     std::string found[2];
@@ -149,6 +163,10 @@ std::string judge_repeats(const Problem &problem, const Sessions &sessions, cons
         moved.move();
         const std::string wrong = judge_repeats(moved, sessions, first);
         if (!wrong.empty()) return "with other addresses: " + wrong;
+    }
+    if (problem.capturable && sessions.back()->has_graphs) {
+        const std::string wrong = differs(captured(problem.invoke), *sessions.back(), 0, {});
+        if (!wrong.empty()) return "captured: " + wrong;
     }
     const std::string wrong = run_concurrently(problem, *sessions.back(), first);
     return wrong.empty() ? "" : "on two streams at once: " + wrong;

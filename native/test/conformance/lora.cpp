@@ -47,7 +47,7 @@ Real scale_of(const Lora &c) {
 
 struct Arguments {
     Layer base;
-    int a, b, x, dy, u;
+    int a, b, x, dy, u, device_seed;
     int y, da, db, dx;
 };
 
@@ -132,6 +132,13 @@ Arguments make_arguments(const Lora &c, Problem &p, Random &random) {
     return g;
 }
 
+// The seed, where it can change between two launches of a graph.
+void add_device_seed(const Lora &c, Arguments &g, Problem &p) {
+    g.device_seed = p.input("device_seed", 1, sizeof c.seed, NF4J_U8);
+    p.align(g.device_seed);
+    p[g.device_seed].fill([&](int64_t, int64_t byte) { return (c.seed >> (8 * byte)) & 0xff; });
+}
+
 // The structs of a call, which point to one another's tensors.
 struct Structs {
     nf4j_linear base;
@@ -139,7 +146,14 @@ struct Structs {
 
     Structs(const Lora &c, const Arguments &g, const Call &call)
         : base(g.base.linear(call)),
-          lora{sizeof lora, c.stabilized, c.alpha, c.dropout, c.seed, call[g.a], call[g.b]} {}
+          lora{sizeof lora, c.stabilized, c.alpha, c.dropout, c.seed, call[g.a], call[g.b], nullptr} {}
+
+    // The same, with the seed in device memory.
+    Structs &with_device_seed(const Arguments &g, const Call &call) {
+        lora.device_seed = static_cast<const uint64_t *>(call[g.device_seed]->data);
+        lora.seed = 0;
+        return *this;
+    }
 };
 
 template <class Model>
@@ -163,10 +177,14 @@ void build_forward(const Lora &c, Problem &p, Random &random) {
     Arguments g = make_arguments(c, p, random);
     g.u = p.output("u", c.m, c.rank, NF4J_F32, Tokens::rows);
     g.y = p.output("y", c.m, c.out, c.dtype, Tokens::rows);
-    p.invoke = [=](const Call &call) {
-        const Structs s(c, g, call);
+    add_device_seed(c, g, p);
+    const auto run = [=](const Call &call, const Structs &s) {
         return nf4j_lora_forward(call.stream, call[g.x], &s.base, &s.lora, call[g.u], call[g.y]);
     };
+    p.invoke = [=](const Call &call) { return run(call, Structs(c, g, call)); };
+    p.variants.push_back({"the seed in device memory",
+                          [=](const Call &call) { return run(call, Structs(c, g, call).with_device_seed(g, call)); },
+                          {}});
     p.model = [=](Problem &q) { model_forward(c, g, q); };
     // The mask depends on a token's number.
     if (c.dropout == 0) p.tokens_alone(NF4J_OP_LORA_FORWARD, c.out, c.in, c.dtype);
@@ -186,18 +204,23 @@ void build_backward(const Lora &c, Problem &p, Random &random) {
     g.da = p.output("da", c.rank, c.in, NF4J_F32);
     g.db = p.output("db", c.out, c.rank, NF4J_F32);
     g.dx = p.output("dx", c.m, c.in, c.dtype, Tokens::rows);
+    add_device_seed(c, g, p);
     for (int matrix : {g.dy, g.u, g.da, g.db}) fill(c, p[matrix], random);
     if (c.aligned) p.align(g.dy);
     if (c.accumulate) fill(c, p[g.dx], random);
-    const auto run = [=](const Call &call, const nf4j_tensor *dx) {
-        const Structs s(c, g, call);
+    const auto run = [=](const Call &call, const Structs &s, const nf4j_tensor *dx) {
         return nf4j_lora_backward(call.stream, call[g.x], call[g.dy], call[g.u], &s.base, &s.lora, c.accumulate,
                                   call[g.da], call[g.db], dx);
     };
-    p.invoke = [=](const Call &call) { return run(call, call[g.dx]); };
+    p.invoke = [=](const Call &call) { return run(call, Structs(c, g, call), call[g.dx]); };
     p.model = [=](Problem &q) { model_backward(c, g, q); };
     if (c.m == 0) return p.mistakes.clear();  // da and db stay what they are
-    p.variants.push_back({"without dx", [=](const Call &call) { return run(call, nullptr); }, {g.da, g.db}});
+    p.variants.push_back(
+        {"without dx", [=](const Call &call) { return run(call, Structs(c, g, call), nullptr); }, {g.da, g.db}});
+    p.variants.push_back(
+        {"the seed in device memory",
+         [=](const Call &call) { return run(call, Structs(c, g, call).with_device_seed(g, call), call[g.dx]); },
+         {}});
     if (c.dropout == 0) p.tokens_alone(NF4J_OP_LORA_BACKWARD, c.out, c.in, c.dtype);
     p.off_by_one_row(g.dy);
     p.off_by_one_row(g.u);

@@ -134,6 +134,7 @@ void build_quantize(const Nf4 &shape, int32_t dtype, Problem &p, Random &random)
     p[w].fill([&](int64_t i, int64_t) { return i == 2 ? 0 : 0.05 * normal(random); });
     const StateOutputs out(p, shape);
     p.portable = true;
+    p.capturable = false;  // the call allocates
     p.invoke = [=](const Call &call) {
         return with_weight(call, shape, [&](const nf4j_nf4_weight &weight) {
             const int32_t status = nf4j_nf4_quantize(call.stream, call[w], &weight);
@@ -151,6 +152,7 @@ void build_export(const Nf4 &shape, Problem &p, Random &random) {
     p.weights[0].reals(random);
     const StateOutputs out(p, shape);
     p.exact = true;
+    p.capturable = false;
     p.invoke = [=](const Call &call) { return out.write(call, *call.weight(0)); };
     p.model = [=](Problem &q) {
         const Nf4 &w = q.weights[0];

@@ -2,6 +2,8 @@
 #include "suite.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 
 namespace conformance {
 
@@ -140,6 +142,33 @@ void fill_states(Problem &p, const Parameter &a, bool fresh, Random &random) {
         [&](int64_t, int64_t b) { return fresh ? 0 : std::exp(normal(random)) * (b < a.blocks() ? 0.01 : 1e-4); });
 }
 
+nf4j_adamw_options options_of(const Adamw &c) {
+    return {sizeof(nf4j_adamw_options), c.learning_rate, c.beta1, c.beta2, c.eps, c.weight_decay, c.step, nullptr};
+}
+
+// The factors of a step are numbers of the host, the same on every backend.
+void build_adamw_step(const Adamw &c, Problem &p) {
+    const int step = p.output("step", 1, sizeof(nf4j_adamw_step), NF4J_U8);
+    p.align(step);
+    p.exact = p.portable = true;
+    p.invoke = [=](const Call &call) {
+        const nf4j_adamw_options options = options_of(c);
+        return nf4j_optim_adamw_step(call.stream, &options, static_cast<nf4j_adamw_step *>(call[step]->data));
+    };
+    const auto model = [=](const Adamw &of, Problem &q) {
+        const double lr = of.learning_rate, t = static_cast<double>(of.step);
+        const nf4j_adamw_step factors = {1 - lr * of.weight_decay, lr / (1 - std::pow(of.beta1, t)),
+                                         std::sqrt(1 - std::pow(of.beta2, t))};
+        unsigned char bytes[sizeof factors];
+        std::memcpy(bytes, &factors, sizeof factors);
+        for (size_t i = 0; i < sizeof bytes; i++) q.expect(step, 0, static_cast<int64_t>(i), bytes[i]);
+    };
+    p.model = [=](Problem &q) { model(c, q); };
+    Adamw wrong = c;
+    wrong.step++;
+    p.mistakes.push_back({"the next step", [=](Problem &q) { q.model = [=](Problem &r) { model(wrong, r); }; }});
+}
+
 void build_adamw(const std::vector<int64_t> &sizes, const Adamw &c, Problem &p, Random &random) {
     const int scale = c.grad_scale > 0 ? p.input("grad_scale", 1, 1, NF4J_F32) : none;
     if (scale != none) p[scale].fill([&](int64_t, int64_t) { return c.grad_scale; });
@@ -156,8 +185,7 @@ void build_adamw(const std::vector<int64_t> &sizes, const Adamw &c, Problem &p, 
         fill_states(p, a, parameters.size() == 2, random);
         parameters.push_back(a);
     }
-    p.invoke = [=](const Call &call) {
-        nf4j_adamw_options options = {sizeof options, c.learning_rate, c.beta1, c.beta2, c.eps, c.weight_decay, c.step};
+    const auto update = [=](const Call &call, const nf4j_adamw_options &options) {
         std::vector<nf4j_adamw_parameter> list;
         for (const Parameter &a : parameters) {
             list.push_back({floats(call[a.param]), floats(call[a.grad]), call[a.m]->data, call[a.v]->data,
@@ -166,6 +194,23 @@ void build_adamw(const std::vector<int64_t> &sizes, const Adamw &c, Problem &p, 
         return nf4j_optim_adamw(call.stream, &options, list.data(), static_cast<int64_t>(list.size()),
                                 scale == none ? nullptr : floats(call[scale]));
     };
+    p.invoke = [=](const Call &call) { return update(call, options_of(c)); };
+    p.variants.push_back({"factors in device memory",
+                          [=](const Call &call) {
+                              nf4j_adamw_options options = options_of(c);
+                              void *memory = nullptr;
+                              must(nf4j_memory_alloc(call.device, sizeof(nf4j_adamw_step), &memory), "memory_alloc");
+                              auto *step = static_cast<nf4j_adamw_step *>(memory);
+                              int32_t status = nf4j_optim_adamw_step(call.stream, &options, step);
+                              options.device_step = step;
+                              options.learning_rate = options.weight_decay = 0;  // not what counts
+                              options.step = 0;
+                              if (status == NF4J_OK) status = update(call, options);
+                              if (status == NF4J_OK) status = nf4j_stream_synchronize(call.stream);
+                              must(nf4j_memory_free(call.device, memory), "memory_free");
+                              return status;
+                          },
+                          {}});
     p.model = [=](Problem &q) { model(c, parameters, scale, q); };
     if (sizes.empty()) return;
     const auto mistake = [&](const char *name, const Adamw &wrong) {
@@ -201,6 +246,12 @@ void build_adamw(const std::vector<int64_t> &sizes, const Adamw &c, Problem &p, 
 }  // namespace
 
 void add_optim(Suite &suite) {
+    for (int64_t step : {1, 2, 1000, 20000}) {
+        Adamw c;
+        c.step = step;
+        suite.add("optim_adamw_step", text("step%d", static_cast<int>(step)),
+                  [=](Problem &p, Random &) { build_adamw_step(c, p); });
+    }
     for (const std::vector<int64_t> &sizes : size_lists) {
         for (float max_norm : {0.0f, 0.5f, 1e6f}) {
             suite.add(

@@ -116,6 +116,7 @@ void Problem::starved(int64_t workspace_bytes) {
             if (m.is_output) m.exact = m.error = m.low = m.high = m.values;
         }
     };
+    capturable = false;  // the call makes a stream
     variants.clear();
     mistakes.clear();
 }

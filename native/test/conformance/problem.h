@@ -94,6 +94,7 @@ struct Problem {
     bool exact = false;        // integers and powers of two: no order of summation rounds, results must be exact
     bool portable = false;     // the same bits on every backend
     bool anywhere = false;     // the same bits wherever the matrices begin, and whatever lies between their rows
+    bool capturable = true;    // can be part of a graph, where the backend has them
     Invoke invoke;
     std::function<void(Problem &)> model;
     std::vector<Variant> variants;

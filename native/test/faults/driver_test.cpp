@@ -1,4 +1,5 @@
-// A device that is lost, on simt: every later call says so, freeing and closing still work, and other devices go on.
+// On simt: a device that is lost, where every later call says so, freeing and closing still work, and other devices go on; and
+// graphs of which a step fails.
 #include "interpose.h"
 #include "nf4j.h"
 
@@ -69,6 +70,47 @@ void every_later_call_says_so(const char *what, int32_t (*first)(const Opened &)
     opened.close();
 }
 
+// The call says it, and the stream goes on.
+void a_graph_fails() {
+    const Opened o;
+    nf4j_graph *graph = nullptr;
+    const auto refused_at = [](int step, int32_t (*call)(const Opened &, nf4j_graph **), const Opened &on,
+                               nf4j_graph **of, const char *what) {
+        nf4j_fault_driver_at(step, NF4J_BACKEND_UNAVAILABLE);
+        check(call(on, of) == NF4J_BACKEND_UNAVAILABLE && std::strstr(nf4j_last_error(), what), what);
+        nf4j_fault_driver_at(0, NF4J_OK);
+        check(on.fill() == NF4J_OK, "memory_fill");
+    };
+    const auto begin = [](const Opened &on, nf4j_graph **) { return nf4j_graph_begin(on.stream); };
+    const auto end = [](const Opened &on, nf4j_graph **of) { return nf4j_graph_end(on.stream, of); };
+    const auto launch = [](const Opened &, nf4j_graph **of) { return nf4j_graph_launch(*of); };
+
+    refused_at(1, begin, o, &graph, "graph_begin");
+    check(begin(o, &graph) == NF4J_OK && o.fill() == NF4J_OK, "a capture");
+    refused_at(1, end, o, &graph, "graph_end");
+    check(!graph, "a capture that failed gave a graph");
+    check(begin(o, &graph) == NF4J_OK && o.fill() == NF4J_OK && end(o, &graph) == NF4J_OK, "the next capture");
+    refused_at(1, launch, o, &graph, "graph_launch");
+    refused_at(2, launch, o, &graph, "memory_fill");
+    check(launch(o, &graph) == NF4J_OK, "graph_launch");
+
+    // Nor is anything left of a capture on a device that is lost, or of a graph.
+    check(begin(o, nullptr) == NF4J_OK && o.fill() == NF4J_OK, "a capture");
+    const Opened other;
+    nf4j_graph *none = nullptr;
+    check(begin(other, nullptr) == NF4J_OK && other.fill() == NF4J_OK, "a capture");
+    nf4j_fault_driver_at(1, NF4J_DEVICE_LOST);
+    lost(end(other, &none), "graph_end");
+    check(end(o, &none) == NF4J_OK, "graph_end on another device");
+    nf4j_fault_driver_at(1, NF4J_DEVICE_LOST);
+    lost(launch(o, &graph), "graph_launch");
+    lost(launch(o, &graph), "graph_launch");
+    lost(begin(o, nullptr), "graph_begin");
+    check(nf4j_graph_destroy(graph) == NF4J_OK && nf4j_graph_destroy(none) == NF4J_OK, "graph_destroy");
+    other.close();
+    o.close();
+}
+
 }  // namespace
 
 int main() {
@@ -85,6 +127,7 @@ int main() {
         const nf4j_tensor source = {host, 4, 4, 4, NF4J_F32, 0};
         return nf4j_memory_copy(o.stream, &source, &o.tensor);
     });
+    a_graph_fails();
     check(nf4j_fault_live() == before, "memory is lost");
     std::printf("driver_test: %d checks, %d failures\n", checks, failures);
     return failures > 0;

@@ -64,7 +64,7 @@ void operations_allocate_nothing(int32_t backend) {
     nf4j_nf4_weight_bytes(device, 64, 96, 64, 1, &weight.bytes);
     nf4j_memory_alloc(device, weight.bytes, &weight.data);
     const nf4j_linear base = {sizeof base, 0, nullptr, &weight, nullptr};
-    const nf4j_lora lora = {sizeof lora, 0, 8, 0.25f, 7, &ta, &tb};
+    const nf4j_lora lora = {sizeof lora, 0, 8, 0.25f, 7, &ta, &tb, nullptr};
     nf4j_fault_at(1);
     check(nf4j_nf4_quantize(stream, &tw, &weight) == NF4J_OK, "nf4_quantize", 0, nf4j_last_error());
     check(nf4j_lora_forward(stream, &tx, &base, &lora, &tu, &ty) == NF4J_OK, "lora_forward", 0, nf4j_last_error());

@@ -1,6 +1,7 @@
 // Operations are pure launches: a whole training step is captured, runs nothing meanwhile, and replayed gives bit by bit
-// what the operations give when they run at once. Between two replays the tokens change, in device memory; a replay that
-// had looked at them while it was captured would be wrong.
+// what the operations give when they run at once. Between two replays the tokens, the rate and the seed of dropout change,
+// in device memory; a replay that had looked at them while it was captured would be wrong. The step that runs at once has
+// rate and seed in its arguments.
 #include "simt/capture.h"
 #include "simt_support.h"
 
@@ -18,7 +19,7 @@ const Backend *ops;
 // The smallest decoder that has every operation: one layer with adapters on q and down, and its optimizer.
 class Model {
 public:
-    explicit Model(int32_t dtype) : dtype_(dtype) {
+    Model(int32_t dtype, bool in_device_memory) : dtype_(dtype) {
         nf4j_device_options options = {};
         must(ops->open(&options, &device_), "open");
         stream_.device = &device_;
@@ -43,8 +44,12 @@ public:
         labels_ = zeros(NF4J_I32, 1, m);
         loss_ = zeros(NF4J_F32, 1, m);
         norm_ = zeros(NF4J_F32, 1, 2);
+        if (!in_device_memory) return;
+        device_seed_ = static_cast<uint64_t *>(memory(sizeof *device_seed_));
+        device_step_ = static_cast<nf4j_adamw_step *>(memory(sizeof *device_step_));
     }
     ~Model() {
+        ops->graph_destroy(graph_);
         ops->stream_destroy(&stream_);
         for (void *data : memory_) ops->free(&device_, data);
         ops->close(&device_);
@@ -52,13 +57,37 @@ public:
     Model(const Model &) = delete;
     Model &operator=(const Model &) = delete;
 
-    void set_tokens(int step) {
+    // What is new in each step: its tokens, and what goes with its number.
+    void set_step(int step) {
         for (int64_t t = 0; t < m; t++) {
             static_cast<int32_t *>(ids_.data)[t] = static_cast<int32_t>((t * 7 + step * 3) % vocabulary);
             static_cast<int32_t *>(labels_.data)[t] =
                 static_cast<int32_t>(t % 4 == 0 ? -100 : (t * 5 + step) % vocabulary);
         }
+        seed_ = 99 + static_cast<uint64_t>(step);
+        adamw_ = {sizeof adamw_, 0.05f / static_cast<float>(1 + step), 0.9f, 0.999f, 1e-8f, 0.01f, 1 + step, nullptr};
+        if (!device_seed_) return;
+        *device_seed_ = seed_;
+        done(ops->optim_adamw_step(&stream_, &adamw_, device_step_));
+        seed_ = 0;
+        adamw_.learning_rate = adamw_.weight_decay = 0;
+        adamw_.step = 0;
+        adamw_.device_step = device_step_;
     }
+
+    // As core/ does it.
+    void begin_capture() {
+        done(ops->graph_begin(&stream_));
+        stream_.capturing = true;
+        device_.captures++;
+    }
+    void end_capture() {
+        stream_.capturing = false;
+        device_.captures--;
+        done(ops->graph_end(&stream_, &graph_));
+    }
+    int32_t replay() { return ops->graph_launch(&stream_, graph_); }
+    std::vector<std::string> captured() const { return static_cast<const simt::Capture *>(graph_)->names(); }
 
     // Queues everything, in buffers made once.
     void step() {
@@ -109,8 +138,7 @@ public:
         done(ops->rope_backward(&stream_, dq, &rope_, dq));
         done(ops->lora_backward(&stream_, h, dq, u, &base_q, &lora_q, 0, &gradients_[0], &gradients_[1], nullptr));
         done(ops->optim_global_norm(&stream_, parameters_.data(), 4, 1, &norm_));
-        nf4j_adamw_options adamw = {sizeof adamw, 0.05f, 0.9f, 0.999f, 1e-8f, 0.01f, 1};
-        done(ops->optim_adamw(&stream_, &adamw, parameters_.data(), 4, static_cast<float *>(norm_.data) + 1));
+        done(ops->optim_adamw(&stream_, &adamw_, parameters_.data(), 4, static_cast<float *>(norm_.data) + 1));
         memory_refused_ = ops->alloc(&device_, 64, &refused_) == NF4J_UNSUPPORTED;
         waiting_refused_ = ops->stream_synchronize(&stream_) == NF4J_UNSUPPORTED;
         if (!memory_refused_) ops->free(&device_, refused_);
@@ -180,7 +208,7 @@ private:
     }
 
     nf4j_lora adapter(size_t first) const {
-        return {sizeof(nf4j_lora), 0, 8, 0.2f, 99, &adapters_[first], &adapters_[first + 1]};
+        return {sizeof(nf4j_lora), 0, 8, 0.2f, seed_, &adapters_[first], &adapters_[first + 1], device_seed_};
     }
 
     // The next buffer of the step; the first step makes them.
@@ -201,39 +229,43 @@ private:
     nf4j_tensor table_, gain_, rope_, ids_, labels_, loss_, norm_;
     std::vector<nf4j_tensor> adapters_, gradients_;
     std::vector<nf4j_adamw_parameter> parameters_;
+    uint64_t seed_ = 0, *device_seed_ = nullptr;
+    nf4j_adamw_options adamw_ = {};
+    nf4j_adamw_step *device_step_ = nullptr;
+    void *graph_ = nullptr;
     void *refused_ = nullptr;
     bool memory_refused_ = false, waiting_refused_ = false;
 };
 
 void test_step(int32_t dtype) {
     const auto engine = random_engine();
-    Model eager(dtype);
+    Model eager(dtype, false);
     random_engine() = engine;  // the same numbers
-    Model replayed(dtype);
-    eager.set_tokens(0);
-    replayed.set_tokens(0);
+    Model replayed(dtype, true);
+    eager.set_step(0);
+    replayed.set_step(0);
     eager.step();
     replayed.step();  // makes the buffers
     check(eager.refused_none(), "outside of a capture something was refused");
     check(eager.result() == replayed.result(), "two models with the same numbers differ");
 
     const std::vector<char> before = replayed.result();
-    simt::Capture capture;
+    replayed.begin_capture();
     replayed.step();
-    capture.end();
+    replayed.end_capture();
     check(replayed.refused_both(), "in a capture, allocating or waiting was not refused");
     check(replayed.result() == before, "something ran while it was captured");
     std::vector<char> last = before;
     for (int step = 1; step <= 3; step++) {
-        eager.set_tokens(step);
-        replayed.set_tokens(step);
+        eager.set_step(step);
+        replayed.set_step(step);
         eager.step();
-        check(capture.replay() == NF4J_OK, "replay: %s", last_report.c_str());
+        check(replayed.replay() == NF4J_OK, "replay: %s", last_report.c_str());
         check(eager.result() == replayed.result(), "step %d: the replay differs", step);
         check(eager.result() != last, "step %d changed nothing", step);
         last = eager.result();
     }
-    const std::vector<std::string> names = capture.names();
+    const std::vector<std::string> names = replayed.captured();
     int optimizer = 0, copies = 0;
     for (const std::string &name : names) {
         optimizer += name == "adamw";

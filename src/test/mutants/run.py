@@ -8,7 +8,7 @@ A mutant is a paragraph of native.txt, java.txt or simt.txt:
     - text that stands there exactly once (\\n begins a new line)
     + what stands there instead
     ! what must fail: conformance ARGUMENTS, test NAME, simt [NAME=VALUE] ARGUMENTS, simt-test NAME, faults ARGUMENTS,
-      driver-test or java CLASS
+      driver-test, graph-test, java CLASS or java-simt CLASS
     ? an instruction set that the machine must have for the bug to matter (optional)
 
 The bugs never touch the working tree: they go into a copy of it under build/mutants, where each command is first seen to pass
@@ -105,10 +105,13 @@ def steps(command, isas):
                  "--backend", "simt", "--small", "--faults", *shlex.split(rest)])
     if kind == "driver-test":
         return [make(isas, "native", "simt", "build/native/test/driver_test")], ["build/native/test/driver_test"]
-    if kind == "java":
+    if kind == "graph-test":
+        return [make(isas, "native", "simt", "build/native/test/graph_test")], ["build/native/test/graph_test", "simt"]
+    if kind in ("java", "java-simt"):
         jdk = subprocess.run(["bin/find-jdk"], cwd=TREE, check=True, capture_output=True, text=True).stdout.strip()
         maven = ["env", f"JAVA_HOME={jdk}", "mvn", "-B", "-ntp", "-q", "-o"]
-        return ([make(isas, "native"), [*maven, "test-compile"]], [*maven, f"-Dtest={rest}", "test"])
+        libraries = ["native", "simt"] if kind == "java-simt" else ["native"]
+        return ([make(isas, *libraries), [*maven, "test-compile"]], [*maven, f"-Dtest={rest}", "test"])
     sys.exit(f"unknown command '{command}'")
 
 

@@ -1109,6 +1109,247 @@ public class Nf4jH extends Nf4jSymbols {
         }
     }
 
+    private static class nf4j_graph_begin {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Nf4jH.C_INT,
+            Nf4jH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("nf4j_graph_begin");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t nf4j_graph_begin(nf4j_stream *stream)
+     * }
+     */
+    public static FunctionDescriptor nf4j_graph_begin$descriptor() {
+        return nf4j_graph_begin.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t nf4j_graph_begin(nf4j_stream *stream)
+     * }
+     */
+    public static MethodHandle nf4j_graph_begin$handle() {
+        return nf4j_graph_begin.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t nf4j_graph_begin(nf4j_stream *stream)
+     * }
+     */
+    public static MemorySegment nf4j_graph_begin$address() {
+        return nf4j_graph_begin.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t nf4j_graph_begin(nf4j_stream *stream)
+     * }
+     */
+    public static int nf4j_graph_begin(MemorySegment stream) {
+        var mh$ = nf4j_graph_begin.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("nf4j_graph_begin", stream);
+            }
+            return (int)mh$.invokeExact(stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class nf4j_graph_end {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Nf4jH.C_INT,
+            Nf4jH.C_POINTER,
+            Nf4jH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("nf4j_graph_end");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t nf4j_graph_end(nf4j_stream *stream, nf4j_graph **graph)
+     * }
+     */
+    public static FunctionDescriptor nf4j_graph_end$descriptor() {
+        return nf4j_graph_end.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t nf4j_graph_end(nf4j_stream *stream, nf4j_graph **graph)
+     * }
+     */
+    public static MethodHandle nf4j_graph_end$handle() {
+        return nf4j_graph_end.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t nf4j_graph_end(nf4j_stream *stream, nf4j_graph **graph)
+     * }
+     */
+    public static MemorySegment nf4j_graph_end$address() {
+        return nf4j_graph_end.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t nf4j_graph_end(nf4j_stream *stream, nf4j_graph **graph)
+     * }
+     */
+    public static int nf4j_graph_end(MemorySegment stream, MemorySegment graph) {
+        var mh$ = nf4j_graph_end.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("nf4j_graph_end", stream, graph);
+            }
+            return (int)mh$.invokeExact(stream, graph);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class nf4j_graph_launch {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Nf4jH.C_INT,
+            Nf4jH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("nf4j_graph_launch");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t nf4j_graph_launch(nf4j_graph *graph)
+     * }
+     */
+    public static FunctionDescriptor nf4j_graph_launch$descriptor() {
+        return nf4j_graph_launch.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t nf4j_graph_launch(nf4j_graph *graph)
+     * }
+     */
+    public static MethodHandle nf4j_graph_launch$handle() {
+        return nf4j_graph_launch.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t nf4j_graph_launch(nf4j_graph *graph)
+     * }
+     */
+    public static MemorySegment nf4j_graph_launch$address() {
+        return nf4j_graph_launch.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t nf4j_graph_launch(nf4j_graph *graph)
+     * }
+     */
+    public static int nf4j_graph_launch(MemorySegment graph) {
+        var mh$ = nf4j_graph_launch.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("nf4j_graph_launch", graph);
+            }
+            return (int)mh$.invokeExact(graph);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class nf4j_graph_destroy {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Nf4jH.C_INT,
+            Nf4jH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("nf4j_graph_destroy");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t nf4j_graph_destroy(nf4j_graph *graph)
+     * }
+     */
+    public static FunctionDescriptor nf4j_graph_destroy$descriptor() {
+        return nf4j_graph_destroy.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t nf4j_graph_destroy(nf4j_graph *graph)
+     * }
+     */
+    public static MethodHandle nf4j_graph_destroy$handle() {
+        return nf4j_graph_destroy.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t nf4j_graph_destroy(nf4j_graph *graph)
+     * }
+     */
+    public static MemorySegment nf4j_graph_destroy$address() {
+        return nf4j_graph_destroy.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t nf4j_graph_destroy(nf4j_graph *graph)
+     * }
+     */
+    public static int nf4j_graph_destroy(MemorySegment graph) {
+        var mh$ = nf4j_graph_destroy.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("nf4j_graph_destroy", graph);
+            }
+            return (int)mh$.invokeExact(graph);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
     private static class nf4j_memory_alloc {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             Nf4jH.C_INT,
@@ -3080,6 +3321,68 @@ public class Nf4jH extends Nf4jSymbols {
                 traceDowncall("nf4j_optim_global_norm", stream, parameters, count, max_norm, norm);
             }
             return (int)mh$.invokeExact(stream, parameters, count, max_norm, norm);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class nf4j_optim_adamw_step {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Nf4jH.C_INT,
+            Nf4jH.C_POINTER,
+            Nf4jH.C_POINTER,
+            Nf4jH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("nf4j_optim_adamw_step");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t nf4j_optim_adamw_step(nf4j_stream *stream, const nf4j_adamw_options *options, nf4j_adamw_step *step)
+     * }
+     */
+    public static FunctionDescriptor nf4j_optim_adamw_step$descriptor() {
+        return nf4j_optim_adamw_step.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t nf4j_optim_adamw_step(nf4j_stream *stream, const nf4j_adamw_options *options, nf4j_adamw_step *step)
+     * }
+     */
+    public static MethodHandle nf4j_optim_adamw_step$handle() {
+        return nf4j_optim_adamw_step.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t nf4j_optim_adamw_step(nf4j_stream *stream, const nf4j_adamw_options *options, nf4j_adamw_step *step)
+     * }
+     */
+    public static MemorySegment nf4j_optim_adamw_step$address() {
+        return nf4j_optim_adamw_step.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t nf4j_optim_adamw_step(nf4j_stream *stream, const nf4j_adamw_options *options, nf4j_adamw_step *step)
+     * }
+     */
+    public static int nf4j_optim_adamw_step(MemorySegment stream, MemorySegment options, MemorySegment step) {
+        var mh$ = nf4j_optim_adamw_step.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("nf4j_optim_adamw_step", stream, options, step);
+            }
+            return (int)mh$.invokeExact(stream, options, step);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

@@ -22,6 +22,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     float eps;
  *     float weight_decay;
  *     int64_t step;
+ *     const nf4j_adamw_step *device_step;
  * }
  * }
  */
@@ -38,7 +39,8 @@ public class nf4j_adamw_options {
         Nf4jH.C_FLOAT.withName("beta2"),
         Nf4jH.C_FLOAT.withName("eps"),
         Nf4jH.C_FLOAT.withName("weight_decay"),
-        Nf4jH.C_LONG.withName("step")
+        Nf4jH.C_LONG.withName("step"),
+        Nf4jH.C_POINTER.withName("device_step")
     ).withName("nf4j_adamw_options");
 
     /**
@@ -354,6 +356,50 @@ public class nf4j_adamw_options {
      */
     public static void step(MemorySegment struct, long fieldValue) {
         struct.set(step$LAYOUT, step$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout device_step$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("device_step"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * const nf4j_adamw_step *device_step
+     * }
+     */
+    public static final AddressLayout device_step$layout() {
+        return device_step$LAYOUT;
+    }
+
+    private static final long device_step$OFFSET = $LAYOUT.byteOffset(groupElement("device_step"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * const nf4j_adamw_step *device_step
+     * }
+     */
+    public static final long device_step$offset() {
+        return device_step$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * const nf4j_adamw_step *device_step
+     * }
+     */
+    public static MemorySegment device_step(MemorySegment struct) {
+        return struct.get(device_step$LAYOUT, device_step$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * const nf4j_adamw_step *device_step
+     * }
+     */
+    public static void device_step(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(device_step$LAYOUT, device_step$OFFSET, fieldValue);
     }
 
     /**

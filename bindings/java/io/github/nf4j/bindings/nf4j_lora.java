@@ -22,6 +22,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     uint64_t seed;
  *     const nf4j_tensor *a;
  *     const nf4j_tensor *b;
+ *     const uint64_t *device_seed;
  * }
  * }
  */
@@ -38,7 +39,8 @@ public class nf4j_lora {
         Nf4jH.C_FLOAT.withName("dropout"),
         Nf4jH.C_LONG.withName("seed"),
         Nf4jH.C_POINTER.withName("a"),
-        Nf4jH.C_POINTER.withName("b")
+        Nf4jH.C_POINTER.withName("b"),
+        Nf4jH.C_POINTER.withName("device_seed")
     ).withName("nf4j_lora");
 
     /**
@@ -354,6 +356,50 @@ public class nf4j_lora {
      */
     public static void b(MemorySegment struct, MemorySegment fieldValue) {
         struct.set(b$LAYOUT, b$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout device_seed$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("device_seed"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * const uint64_t *device_seed
+     * }
+     */
+    public static final AddressLayout device_seed$layout() {
+        return device_seed$LAYOUT;
+    }
+
+    private static final long device_seed$OFFSET = $LAYOUT.byteOffset(groupElement("device_seed"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * const uint64_t *device_seed
+     * }
+     */
+    public static final long device_seed$offset() {
+        return device_seed$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * const uint64_t *device_seed
+     * }
+     */
+    public static MemorySegment device_seed(MemorySegment struct) {
+        return struct.get(device_seed$LAYOUT, device_seed$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * const uint64_t *device_seed
+     * }
+     */
+    public static void device_seed(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(device_seed$LAYOUT, device_seed$OFFSET, fieldValue);
     }
 
     /**
