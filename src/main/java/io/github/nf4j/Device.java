@@ -5,6 +5,7 @@ import io.github.nf4j.bindings.nf4j_device_info;
 import io.github.nf4j.bindings.nf4j_device_options;
 import io.github.nf4j.internal.Access;
 import io.github.nf4j.internal.CallObserver;
+import io.github.nf4j.internal.Capture;
 import io.github.nf4j.internal.Handle;
 import io.github.nf4j.internal.NativeLibrary;
 import io.github.nf4j.internal.Status;
@@ -153,6 +154,11 @@ public final class Device implements AutoCloseable {
         @Override
         protected Handle handle(Nf4Weight weight) {
             return weight.handle();
+        }
+
+        @Override
+        protected Capture capture(Stream stream) {
+            return stream.capture();
         }
 
         @Override

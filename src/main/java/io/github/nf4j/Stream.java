@@ -4,11 +4,13 @@ import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.bindings.nf4j_stream_options;
 import io.github.nf4j.internal.Call;
 import io.github.nf4j.internal.CallObserver;
+import io.github.nf4j.internal.Capture;
 import io.github.nf4j.internal.Handle;
 import io.github.nf4j.internal.Status;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /// An order of operations on a [Device], with the scratch memory that they use. On host backends an operation is over
 /// when it returns; on a GPU it is queued, and [#synchronize] waits.
@@ -20,6 +22,8 @@ public final class Stream implements AutoCloseable {
     private final Device device;
     private final Handle handle;
     private CallObserver observer;
+    private final AtomicInteger graphs = new AtomicInteger();
+    private Capture capture;
 
     /// A stream with the backend's default workspace.
     public Stream(Device device) {
@@ -82,10 +86,14 @@ public final class Stream implements AutoCloseable {
 
     /// Frees the stream and its workspace, after the operations that were queued are over. Closing twice does nothing.
     ///
-    /// @throws IllegalStateException if another thread is using it
+    /// @throws IllegalStateException if another thread is using it, or a graph of it is open
     @Override
     public void close() {
         if (handle.close()) {
+            if (graphs.get() > 0) {
+                handle.reopen();
+                throw new IllegalStateException(handle + " cannot be closed: first close its graphs, of which " + graphs + " are open");
+            }
             try {
                 Status.check(Nf4jH.nf4j_stream_destroy(handle.pointer()));
             } finally {
@@ -109,5 +117,22 @@ public final class Stream implements AutoCloseable {
 
     void observe(CallObserver newObserver) {
         observer = newObserver;
+    }
+
+    /// What its calls use, while they are captured; else null.
+    Capture capture() {
+        return capture;
+    }
+
+    void setCapture(Capture newCapture) {
+        capture = newCapture;
+    }
+
+    void addGraph() {
+        graphs.incrementAndGet();
+    }
+
+    void removeGraph() {
+        graphs.decrementAndGet();
     }
 }

@@ -207,7 +207,9 @@ final class SelfCheck {
                 s.output(DType.F32, 1, OUT), s.output(DType.F32, 1, OUT), null)));
         Tensor norm = s.output(DType.F32, 1, 2);
         OptimOps.globalNorm(s.stream, parameters, 1, norm);
-        OptimOps.adamw(s.stream, new AdamwOptions(1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 1), parameters, norm.columns(1, 1));
+        Tensor step = s.zeros(DType.U8, 1, AdamwOptions.STEP_BYTES);
+        OptimOps.adamwStep(s.stream, new AdamwOptions(1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 1), step);
+        OptimOps.adamw(s.stream, new AdamwOptions(0, 0.9f, 0.999f, 1e-8f, 0, 1, step), parameters, norm.columns(1, 1));
     }
 
     /// One device's side of a check: the tensors that a program asks for, in the same order with the same numbers on every device.

@@ -25,6 +25,9 @@ public abstract class Access {
 
     protected abstract Handle handle(Nf4Weight weight);
 
+    /// What the calls on `stream` use, where it is captured, or null.
+    protected abstract Capture capture(Stream stream);
+
     /// Who hears of the calls on `stream`, or null.
     protected abstract CallObserver observer(Stream stream);
 

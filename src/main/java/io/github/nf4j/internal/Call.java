@@ -35,6 +35,7 @@ public final class Call implements AutoCloseable {
     private Stream owner;
     private Handle stream;
     private CallObserver observer;
+    private Capture capture;
     private final List<Tensor> read = new ArrayList<>(); // as the next three, kept for an observer alone
     private final List<Tensor> written = new ArrayList<>();
     private String operation;
@@ -62,7 +63,8 @@ public final class Call implements AutoCloseable {
         handle.acquireAlone();
         call.stream = handle;
         call.owner = stream;
-        call.observer = Access.get().observer(stream);
+        call.capture = Access.get().capture(stream);
+        call.observer = call.capture == null ? Access.get().observer(stream) : null; // nothing runs yet
         if (call.observer != null) {
             call.operation = operation;
             call.beginNanos = System.nanoTime();
@@ -227,13 +229,14 @@ public final class Call implements AutoCloseable {
     @Override
     public void close() {
         for (int i = 0; i < held.size(); i++) {
-            held.get(i).release();
+            letGo(held.get(i));
         }
         held.clear();
         reachable.clear();
         read.clear();
         written.clear();
         observer = null;
+        capture = null;
         usedTensors = 0;
         usedStructs = 0;
         stream.release();
@@ -248,12 +251,15 @@ public final class Call implements AutoCloseable {
             hold(handle);
         } else {
             checkUsable(data, tensor);
+            if (capture != null) {
+                capture.keep(data);
+            }
         }
         reachable.add(tensor);
         return data;
     }
 
-    private static void checkUsable(MemorySegment segment, Object what) {
+    static void checkUsable(MemorySegment segment, Object what) {
         if (!segment.scope().isAlive()) {
             throw new IllegalStateException(what + " lies in an arena that is closed");
         }
@@ -262,7 +268,16 @@ public final class Call implements AutoCloseable {
         }
     }
 
-    private void hold(Handle handle) {
+    private void letGo(Handle handle) {
+        if (capture == null) {
+            handle.release();
+        } else {
+            capture.take(handle);
+        }
+    }
+
+    /// Keeps what `handle` stands for from being closed until the call is over.
+    public void hold(Handle handle) {
         handle.acquire();
         held.add(handle);
     }

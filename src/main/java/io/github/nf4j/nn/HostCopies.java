@@ -21,6 +21,15 @@ final class HostCopies {
         }
     }
 
+    /// Copies `values` into an I64 tensor.
+    static void write(Stream stream, long[] values, Tensor dst) {
+        try (Arena arena = Arena.ofConfined()) {
+            Tensor host = Tensor.ofHost(arena.allocateFrom(ValueLayout.JAVA_LONG, values), DType.I64, dst.rows(), dst.cols());
+            MemoryOps.copy(stream, host, dst);
+            stream.synchronize();
+        }
+    }
+
     /// Copies `values` into an F32 tensor.
     static void write(Stream stream, float[] values, Tensor dst) {
         try (Arena arena = Arena.ofConfined()) {

@@ -56,6 +56,6 @@ public final class Linear {
     Variable forward(Pass pass, Variable x) {
         return adapter == null
                 ? LinearFunction.apply(pass.tape(), x, weight)
-                : LinearFunction.apply(pass.tape(), x, weight, adapter.weights(pass.dropoutSeed()), adapter.a(), adapter.b());
+                : LinearFunction.apply(pass.tape(), x, weight, adapter.weights(pass.dropoutSeeds()), adapter.a(), adapter.b());
     }
 }

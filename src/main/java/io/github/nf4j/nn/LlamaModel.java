@@ -147,46 +147,60 @@ public final class LlamaModel implements AutoCloseable {
     /// @param dropoutSeed seed of this pass's dropout ([Seeds#dropout]); empty for none
     /// @return the sum of the losses of the batch's trained tokens
     public double loss(Tape tape, TokenBatch batch, double gradScale, OptionalLong dropoutSeed) {
-        if (batch.targets().length == 0) {
-            throw new IllegalArgumentException("the batch has no labels");
-        }
-        Variable hidden = hidden(tape, batch, dropoutSeed);
-        Variable normed = norm.forward(tape, hidden);
-        hidden.release();
-        PooledTensor labels = upload(tape, batch.targets());
-        PooledTensor losses = LinearCrossEntropyFunction.apply(tape, normed, head, labels.tensor(), (float) gradScale);
+        DeviceBatch memory = batchMemory(tape.pool(), batch, dropoutSeed.isPresent());
+        memory.write(batch, dropoutSeed.orElse(0));
+        PooledTensor losses = losses(tape, memory, gradScale);
         double sum = 0;
         for (float loss : HostCopies.read(stream, losses.tensor())) {
             sum += loss;
         }
-        labels.release();
         losses.release();
         return sum;
+    }
+
+    /// Device memory for batches whose sequences have the lengths of `form`.
+    ///
+    /// @param pool    whose memory it is, until the pool is reset
+    /// @param dropout whether passes over them have dropout
+    public DeviceBatch batchMemory(TensorPool pool, TokenBatch form, boolean dropout) {
+        boolean drops = dropout && projections.stream().anyMatch(
+                projection -> projection.adapter().map(adapter -> adapter.settings().dropout() > 0).orElse(false));
+        return new DeviceBatch(pool, rope, form, drops ? projections.size() : 0);
+    }
+
+    /// What [#loss] does between its copies from and to the host: calls that a [io.github.nf4j.Graph] can capture.
+    ///
+    /// @param batch with labels
+    /// @return the losses F32 [1, tokens], 0 where nothing is predicted; the caller releases them
+    public PooledTensor losses(Tape tape, DeviceBatch batch, double gradScale) {
+        if (batch.targets().cols() == 0) {
+            throw new IllegalArgumentException("the batch has no labels");
+        }
+        Variable hidden = hidden(tape, batch);
+        Variable normed = norm.forward(tape, hidden);
+        hidden.release();
+        return LinearCrossEntropyFunction.apply(tape, normed, head, batch.targets(), (float) gradScale);
     }
 
     /// The logits of every token of a batch.
     ///
     /// @return F32 [tokens, vocabulary]; ends with the tape
     public Tensor logits(Tape tape, TokenBatch batch) {
-        Variable hidden = hidden(tape, batch, OptionalLong.empty());
+        DeviceBatch memory = batchMemory(tape.pool(), batch, false);
+        memory.write(batch, 0);
+        Variable hidden = hidden(tape, memory);
         PooledTensor logits = tape.pool().take(DType.F32, batch.tokens(), config.vocabularySize());
         project(tape, hidden, logits.tensor());
         return logits.tensor();
     }
 
     /// The residual stream behind the last layer, [tokens, hidden size].
-    private Variable hidden(Tape tape, TokenBatch batch, OptionalLong dropoutSeed) {
-        int[] offsets = batch.offsets();
-        int[] lengths = new int[batch.sequences()];
-        Arrays.setAll(lengths, s -> offsets[s + 1] - offsets[s]);
-        PooledTensor table = rope.table(tape, new int[lengths.length], lengths);
-        return layers(new Pass(tape, PackedSequences.ofLengths(lengths), table.tensor(), dropoutSeed, null), batch.tokenIds());
+    private Variable hidden(Tape tape, DeviceBatch batch) {
+        return layers(new Pass(tape, batch.sequences(), batch.ropeTable(), batch.dropoutSeeds(), null), batch.ids());
     }
 
-    private Variable layers(Pass pass, int[] tokens) {
-        PooledTensor ids = upload(pass.tape(), tokens);
-        Variable x = EmbeddingFunction.apply(pass.tape(), ids.tensor(), embedding, compute);
-        ids.release();
+    private Variable layers(Pass pass, Tensor ids) {
+        Variable x = EmbeddingFunction.apply(pass.tape(), ids, embedding, compute);
         for (DecoderLayer layer : layers) {
             x = layer.forward(pass, x);
         }
@@ -234,9 +248,10 @@ public final class LlamaModel implements AutoCloseable {
             return cache.logits();
         }
         try (Tape tape = Tape.inference(pool)) {
-            PooledTensor table = rope.table(tape, first, counts);
-            Variable hidden = layers(new Pass(tape, sequences, table.tensor(), OptionalLong.empty(), cache),
-                    tokens.stream().flatMapToInt(Arrays::stream).toArray());
+            PooledTensor table = rope.table(pool, first, counts);
+            PooledTensor ids = upload(tape, tokens.stream().flatMapToInt(Arrays::stream).toArray());
+            Variable hidden = layers(new Pass(tape, sequences, table.tensor(), null, cache), ids.tensor());
+            ids.release();
             cache.commit();
             int[] going = IntStream.range(0, counts.length).filter(s -> counts[s] > 0).toArray();
             Variable last = rows(tape, hidden, lastRows(counts));

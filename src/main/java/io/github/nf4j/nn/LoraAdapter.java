@@ -2,12 +2,12 @@ package io.github.nf4j.nn;
 
 import io.github.nf4j.Device;
 import io.github.nf4j.Stream;
+import io.github.nf4j.Tensor;
 import io.github.nf4j.autograd.Parameter;
 import io.github.nf4j.internal.Undo;
 import io.github.nf4j.op.LoraWeights;
 import io.github.nf4j.op.MemoryOps;
 import java.util.List;
-import java.util.OptionalLong;
 import java.util.SplittableRandom;
 
 /// The trained low-rank update `scale · B · A` of one projection. Its parameters are called as PEFT calls them, without the
@@ -63,10 +63,12 @@ public final class LoraAdapter implements AutoCloseable {
     }
 
     /// The adapter as kernels take it.
-    LoraWeights weights(OptionalLong dropoutSeed) {
-        float dropout = dropoutSeed.isPresent() ? (float) settings.dropout() : 0;
-        return new LoraWeights(a.value(), b.value(), (float) settings.alpha(), settings.rankStabilized(), dropout,
-                Seeds.module(dropoutSeed.orElse(0), moduleIndex));
+    ///
+    /// @param dropoutSeeds in device memory, one for each projection of the model; null for no dropout
+    LoraWeights weights(Tensor dropoutSeeds) {
+        boolean drops = dropoutSeeds != null && settings.dropout() > 0;
+        return new LoraWeights(a.value(), b.value(), (float) settings.alpha(), settings.rankStabilized(),
+                drops ? (float) settings.dropout() : 0, 0, drops ? dropoutSeeds.columns(moduleIndex, 1) : null);
     }
 
     @Override

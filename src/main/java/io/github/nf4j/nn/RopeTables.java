@@ -3,7 +3,7 @@ package io.github.nf4j.nn;
 import io.github.nf4j.DType;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.autograd.PooledTensor;
-import io.github.nf4j.autograd.Tape;
+import io.github.nf4j.autograd.TensorPool;
 import io.github.nf4j.op.RopeOps;
 
 /// Makes the cos and sin that a forward pass needs.
@@ -22,28 +22,28 @@ final class RopeTables {
     /// @param first  for each sequence the position of its first new token
     /// @param counts for each sequence the number of new tokens
     /// @return F32 [all new tokens, head size]
-    PooledTensor table(Tape tape, int[] first, int[] counts) {
+    PooledTensor table(TensorPool pool, int[] first, int[] counts) {
         int[] positions = positions(first, counts);
-        PooledTensor ids = tape.pool().take(DType.I32, 1, positions.length);
-        HostCopies.write(tape.stream(), positions, ids.tensor());
-        PooledTensor table = tape.pool().take(DType.F32, positions.length, headSize);
+        PooledTensor ids = pool.take(DType.I32, 1, positions.length);
+        HostCopies.write(pool.stream(), positions, ids.tensor());
+        PooledTensor table = pool.take(DType.F32, positions.length, headSize);
         if (frequencies.dependOnLength()) {
             int row = 0;
             for (int s = 0; s < counts.length; s++) {
-                write(tape, first[s] + counts[s], ids.tensor().columns(row, counts[s]), table.tensor().rows(row, counts[s]));
+                write(pool, first[s] + counts[s], ids.tensor().columns(row, counts[s]), table.tensor().rows(row, counts[s]));
                 row += counts[s];
             }
         } else {
-            write(tape, 0, ids.tensor(), table.tensor());
+            write(pool, 0, ids.tensor(), table.tensor());
         }
         ids.release();
         return table;
     }
 
-    private void write(Tape tape, int length, Tensor positions, Tensor table) {
-        PooledTensor inverse = tape.pool().take(DType.F32, 1, headSize / 2);
-        HostCopies.write(tape.stream(), frequencies.inverse(length), inverse.tensor());
-        RopeOps.table(tape.stream(), positions, inverse.tensor(), frequencies.scale(), table);
+    private void write(TensorPool pool, int length, Tensor positions, Tensor table) {
+        PooledTensor inverse = pool.take(DType.F32, 1, headSize / 2);
+        HostCopies.write(pool.stream(), frequencies.inverse(length), inverse.tensor());
+        RopeOps.table(pool.stream(), positions, inverse.tensor(), frequencies.scale(), table);
         inverse.release();
     }
 

@@ -24,6 +24,16 @@ public final class OptimOps {
         }
     }
 
+    /// What [AdamwOptions#deviceStep] of the next steps shall be: the rate, the decay and the corrections of `options`.
+    ///
+    /// @param step U8 [1, [AdamwOptions#STEP_BYTES]], written
+    public static void adamwStep(Stream stream, AdamwOptions options, Tensor step) {
+        AdamwOptions.checkStep(step);
+        try (Call call = Call.on(stream, "optim.adamw_step")) {
+            call.check(Nf4jH.nf4j_optim_adamw_step(call.stream(), struct(call, options), call.data(step)));
+        }
+    }
+
     /// One AdamW step in torch's order of operations: decay, moments, update. An 8-bit state then takes the nearest
     /// codes.
     ///
@@ -34,16 +44,21 @@ public final class OptimOps {
             throw new IllegalArgumentException("gradScale is a " + gradScale + "; it must be F32 [1, 1]");
         }
         try (Call call = Call.on(stream, "optim.adamw")) {
-            MemorySegment struct = call.options(nf4j_adamw_options.sizeof());
-            nf4j_adamw_options.learning_rate(struct, options.learningRate());
-            nf4j_adamw_options.beta1(struct, options.beta1());
-            nf4j_adamw_options.beta2(struct, options.beta2());
-            nf4j_adamw_options.eps(struct, options.eps());
-            nf4j_adamw_options.weight_decay(struct, options.weightDecay());
-            nf4j_adamw_options.step(struct, options.step());
-            call.check(Nf4jH.nf4j_optim_adamw(call.stream(), struct, array(call, parameters),
+            call.check(Nf4jH.nf4j_optim_adamw(call.stream(), struct(call, options), array(call, parameters),
                     parameters.parameters().size(), call.data(gradScale)));
         }
+    }
+
+    private static MemorySegment struct(Call call, AdamwOptions options) {
+        MemorySegment struct = call.options(nf4j_adamw_options.sizeof());
+        nf4j_adamw_options.learning_rate(struct, options.learningRate());
+        nf4j_adamw_options.beta1(struct, options.beta1());
+        nf4j_adamw_options.beta2(struct, options.beta2());
+        nf4j_adamw_options.eps(struct, options.eps());
+        nf4j_adamw_options.weight_decay(struct, options.weightDecay());
+        nf4j_adamw_options.step(struct, options.step());
+        nf4j_adamw_options.device_step(struct, call.data(options.deviceStep()));
+        return struct;
     }
 
     private static MemorySegment array(Call call, AdamwParameters parameters) {

@@ -35,6 +35,7 @@ final class Structs {
         nf4j_lora.seed(struct, lora.seed());
         nf4j_lora.a(struct, call.input(lora.a()));
         nf4j_lora.b(struct, call.input(lora.b()));
+        nf4j_lora.device_seed(struct, call.data(lora.deviceSeed()));
         return struct;
     }
 }

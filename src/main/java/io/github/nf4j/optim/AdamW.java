@@ -28,6 +28,7 @@ public final class AdamW implements AutoCloseable {
     private final List<Parameter> parameters;
     private final List<State> states = new ArrayList<>();
     private final Tensor norm;
+    private final Tensor deviceStep;
     private AdamwParameters arguments;
     private long step;
 
@@ -75,6 +76,7 @@ public final class AdamW implements AutoCloseable {
         this.parameters = List.copyOf(parameters);
         try (Undo undo = new Undo()) {
             this.norm = tensor(undo, DType.F32, 1, 2);
+            this.deviceStep = tensor(undo, DType.U8, 1, AdamwOptions.STEP_BYTES);
             parameters.forEach(parameter -> states.add(state(undo, parameter)));
             undo.keep();
         }
@@ -115,6 +117,23 @@ public final class AdamW implements AutoCloseable {
     /// @param maxNorm      the gradients' global L2 norm is clipped to this; 0 for no clipping
     /// @return the norm before clipping
     public double step(double learningRate, double maxNorm) {
+        begin(learningRate);
+        update(maxNorm);
+        return norm();
+    }
+
+    /// Begins the next step: what [#update] needs of it goes to device memory.
+    ///
+    /// @param learningRate of this step
+    public void begin(double learningRate) {
+        step++;
+        OptimOps.adamwStep(stream, options(learningRate, step, null), deviceStep);
+    }
+
+    /// The calls of the step that was begun, which a [io.github.nf4j.Graph] can capture: they are the same for every step.
+    ///
+    /// @param maxNorm the gradients' global L2 norm is clipped to this; 0 for no clipping
+    public void update(double maxNorm) {
         if (arguments == null) {
             arguments = new AdamwParameters(states.stream().map(state -> new AdamwParameters.Parameter(
                     state.parameter.value(), state.parameter.grad(), state.m, state.v, state.absmax)).toList());
@@ -125,10 +144,17 @@ public final class AdamW implements AutoCloseable {
                 MemoryOps.prefetch(stream, state.v);
             });
         }
-        step++;
         OptimOps.globalNorm(stream, arguments, (float) maxNorm, norm);
-        OptimOps.adamw(stream, new AdamwOptions((float) learningRate, (float) settings.beta1, (float) settings.beta2,
-                (float) settings.epsilon, (float) settings.weightDecay, step), arguments, norm.columns(1, 1));
+        OptimOps.adamw(stream, options(0, 1, deviceStep), arguments, norm.columns(1, 1));
+    }
+
+    private AdamwOptions options(double learningRate, long number, Tensor factors) {
+        return new AdamwOptions((float) learningRate, (float) settings.beta1, (float) settings.beta2, (float) settings.epsilon,
+                (float) settings.weightDecay, number, factors);
+    }
+
+    /// The gradients' global L2 norm in the last update, before clipping.
+    public double norm() {
         try (Arena arena = Arena.ofConfined()) {
             Tensor host = Tensor.ofHost(arena.allocate(2 * Float.BYTES, Float.BYTES), DType.F32, 1, 2);
             MemoryOps.copy(stream, norm, host);
@@ -163,5 +189,6 @@ public final class AdamW implements AutoCloseable {
             }
         });
         norm.close();
+        deviceStep.close();
     }
 }

@@ -117,6 +117,9 @@ class ArgumentTest {
                 () -> OptimOps.adamw(stream, new AdamwOptions(1, .9f, .99f, 1e-8f, 0, 1), parameters, p));
         assertNames("step",
                 () -> OptimOps.adamw(stream, new AdamwOptions(1, .9f, .99f, 1e-8f, 0, 0), parameters, null));
+        assertNames("step", () -> new AdamwOptions(1, .9f, .99f, 1e-8f, 0, 1, p));
+        assertNames("step", () -> OptimOps.adamwStep(stream, new AdamwOptions(1, .9f, .99f, 1e-8f, 0, 1), u8));
+        assertNames("deviceSeed", () -> new LoraWeights(p, p, 1, false, 0.5f, 0, p));
         assertNames("sequence", () -> PackedSequences.ofLengths(2, -1));
         assertNames("kvLengths", () -> PackedSequences.withCache(new int[2], new int[2], new int[1]));
     }

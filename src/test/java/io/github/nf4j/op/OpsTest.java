@@ -10,6 +10,7 @@ import io.github.nf4j.Device;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
@@ -166,6 +167,10 @@ class OpsTest {
         LoraOps.forward(stream, x, base, new LoraWeights(a, b, 6, false, 0.5f, 1L << 41), other, y);
         assertArrayEquals(one.toFloatArray(), again.toFloatArray());
         assertFalse(Arrays.equals(one.toFloatArray(), other.toFloatArray()));
+        Tensor seed = Tensor.ofHost(arena.allocate(8, 64), DType.I64, 1, 1);
+        seed.segment().set(ValueLayout.JAVA_LONG, 0, 1L << 41);
+        LoraOps.forward(stream, x, base, new LoraWeights(a, b, 6, false, 0.5f, 1L << 40, seed), one, y);
+        assertArrayEquals(other.toFloatArray(), one.toFloatArray());
     }
 
     @Test
@@ -384,7 +389,18 @@ class OpsTest {
         assertEquals(before * (1 - 0.1 * 0.5) - 0.1 * grad / (Math.abs(grad) + 0.25), second.getFloat(0, 4), TOLERANCE);
         assertEquals(0.1 * grad, parameters.parameters().get(1).m().getFloat(0, 4), TOLERANCE);
         assertEquals(0.01 * grad * grad, parameters.parameters().get(1).v().getFloat(0, 4), TOLERANCE);
+        Tensor step = Tensor.ofHost(arena.allocate(AdamwOptions.STEP_BYTES, 64), DType.U8, 1, AdamwOptions.STEP_BYTES);
+        OptimOps.adamwStep(stream, new AdamwOptions(0.1f, 0.9f, 0.99f, 0.25f, 0.5f, 2), step);
+        assertEquals(1 - 0.1 * 0.5, step.segment().get(ValueLayout.JAVA_DOUBLE, 0), TOLERANCE);
+        assertEquals(0.1 / (1 - 0.9 * 0.9), step.segment().get(ValueLayout.JAVA_DOUBLE, 8), TOLERANCE);
+        assertEquals(Math.sqrt(1 - 0.99 * 0.99), step.segment().get(ValueLayout.JAVA_DOUBLE, 16), TOLERANCE);
+        Tensor given = copy(first);
+        Tensor m = copy(parameters.parameters().getFirst().m());
+        Tensor v = copy(parameters.parameters().getFirst().v());
+        AdamwParameters same = new AdamwParameters(List.of(new AdamwParameters.Parameter(given, firstGrad, m, v, null)));
+        OptimOps.adamw(stream, new AdamwOptions(0, 0.9f, 0.99f, 0.25f, 0, 1, step), same, null);
         OptimOps.adamw(stream, new AdamwOptions(0.1f, 0.9f, 0.99f, 0.25f, 0.5f, 2), parameters, null);
+        assertArrayEquals(first.toFloatArray(), given.toFloatArray());
     }
 
     @Test

@@ -1,0 +1,39 @@
+package io.github.nf4j.internal;
+
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+
+/// What the calls of a captured stream have used: a graph of them uses it again with every launch.
+public final class Capture {
+    private final Set<Handle> handles = new HashSet<>();
+    private final List<MemorySegment> segments = new ArrayList<>();
+
+    /// Takes over one [Handle#acquire]; what is here already is released.
+    void take(Handle handle) {
+        if (!handles.add(handle)) {
+            handle.release();
+        }
+    }
+
+    /// Keeps a segment of the caller's in mind, and reachable.
+    void keep(MemorySegment segment) {
+        segments.add(segment);
+    }
+
+    /// @throws IllegalStateException if a segment of the caller's cannot be used any more
+    public void checkUsable() {
+        for (MemorySegment segment : segments) {
+            Call.checkUsable(segment, "a captured segment of " + segment.byteSize() + " bytes");
+        }
+    }
+
+    /// Everything may be closed again.
+    public void release() {
+        handles.forEach(Handle::release);
+        handles.clear();
+        segments.clear();
+    }
+}
