@@ -19,6 +19,7 @@ import io.github.nf4j.bench.result.Machine;
 import io.github.nf4j.bench.result.ResultFile.Floors;
 import io.github.nf4j.bench.stats.Summary;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -85,7 +86,7 @@ public final class CaseRunner implements AutoCloseable {
                 rows.add(measureCalls(benchCase, ours.contender(1), 1, verify, PeerGroup.NONE, (long) (nanos * WARM_ROW_SHARE)));
             }
             return rows;
-        } catch (Nf4jException | UnsupportedOperationException e) {
+        } catch (Nf4jException | UnsupportedOperationException | UncheckedIOException e) {
             return List.of(unmeasured(benchCase, Status.SKIPPED, e.getMessage(), null));
         }
     }
