@@ -22,6 +22,16 @@ struct Prepared : Case {
         } else if (op == "nf4.dequantize") {
             const Tensors out = zeros(type(), n, k);
             calls([=](nf4j_stream *s, size_t i) { return nf4j_nf4_dequantize(s, &packed[i], 0, &out[i]); });
+        } else if (op == "nf4.import" || op == "nf4.export") {
+            const std::vector<nf4j_nf4_state> states = exported(packed, n, k);
+            if (op == "nf4.import") {
+                calls([=](nf4j_stream *s, size_t i) { return nf4j_nf4_import(s, &states[i], &packed[i]); });
+            } else {
+                calls([=](nf4j_stream *s, size_t i) {
+                    nf4j_nf4_state state = states[i];
+                    return nf4j_nf4_export(s, &packed[i], &state);
+                });
+            }
         } else if (op == "nf4.matmul") {
             const Tensors x = random(m, k), y = zeros(type(), m, n);
             calls([=](nf4j_stream *s, size_t i) { return nf4j_nf4_matmul(s, &x[i], &packed[i], nullptr, &y[i]); });
@@ -81,6 +91,8 @@ struct Prepared : Case {
             });
         } else if (op == "memory.copy") {
             calls([=](nf4j_stream *s, size_t i) { return nf4j_memory_copy(s, &x[i], &y[i]); });
+        } else if (op == "memory.fill") {
+            calls([=](nf4j_stream *s, size_t i) { return nf4j_memory_fill(s, 0.3, &y[i]); });
         } else if (op == "memory.add") {
             calls([=](nf4j_stream *s, size_t i) { return nf4j_memory_add(s, &x[i], &up[i], &y[i]); });
         } else if (op == "memory.cast") {
@@ -90,6 +102,14 @@ struct Prepared : Case {
             return false;
         }
         return true;
+    }
+
+    void table(int64_t m, int64_t head_dim) {
+        const Tensors positions = integers(m, 1 << 12), frequencies = random(NF4J_F32, 1, head_dim / 2, 0, 1),
+                      angles = zeros(NF4J_F32, m, head_dim);
+        calls([=](nf4j_stream *s, size_t i) {
+            return nf4j_rope_table(s, &positions[i], &frequencies[i], 1, &angles[i]);
+        });
     }
 
     void attention(bool forward, int64_t m, int32_t heads, int32_t kv_heads, int32_t head_dim) {
@@ -197,6 +217,8 @@ std::unique_ptr<Case> prepare(Context &context, const std::string &op, bool bf16
         known = prepared->vocabulary(op, size("m"), size("n"), size("vocabulary"));
     } else if (family == "optim") {
         known = prepared->optimizer(op, size("n"));
+    } else if (op == "rope.table") {
+        prepared->table(size("m"), size("head_dim"));
     } else if (family == "rope") {
         known = prepared->layer(op, size("m"), size("heads") * size("head_dim"), size("head_dim"));
     } else {

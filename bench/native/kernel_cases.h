@@ -127,6 +127,27 @@ protected:
         return result;
     }
 
+    // The same weights as bitsandbytes stores them.
+    std::vector<nf4j_nf4_state> exported(const std::vector<nf4j_nf4_weight> &weights, int64_t rows, int64_t cols) {
+        const int64_t blocks = (rows * cols + 63) / 64, nested = (blocks + 255) / 256;
+        std::vector<nf4j_nf4_state> result;
+        for (const nf4j_nf4_weight &weight : weights) {
+            nf4j_nf4_state state = {};
+            state.struct_size = sizeof state;
+            state.rows = rows;
+            state.cols = cols;
+            state.block_size = 64;
+            state.codes = static_cast<uint8_t *>(allocate((rows * cols + 1) / 2));
+            state.absmax8 = static_cast<uint8_t *>(allocate(blocks));
+            state.quant_map = static_cast<float *>(allocate(16 * 4));
+            state.nested_absmax = static_cast<float *>(allocate(nested * 4));
+            state.nested_map = static_cast<float *>(allocate(256 * 4));
+            must(nf4j_nf4_export(context_.stream, &weight, &state));
+            result.push_back(state);
+        }
+        return result;
+    }
+
     void calls(std::function<int32_t(nf4j_stream *, size_t)> function) {
         nf4j_stream *stream = context_.stream;
         call_ = [function = std::move(function), stream](size_t slot) { must(function(stream, slot)); };

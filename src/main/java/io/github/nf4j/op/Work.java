@@ -16,8 +16,8 @@ public record Work(double flops, double bytesRead, double bytesWritten) {
         double written = bytes(call.written());
         double weight = call.kept(Nf4Weight.class) == null ? 0 : call.kept(Nf4Weight.class).bytes();
         return switch (call.operation()) {
-            case "nf4.quantize", "nf4.import" -> new Work(0, read, weight);
-            case "nf4.export" -> new Work(0, weight, weight);
+            case "nf4.quantize" -> new Work(0, read, weight);
+            case "nf4.import", "nf4.export" -> new Work(0, weight, weight); // a state has as many bytes, in other places
             case "nf4.dequantize" -> {
                 Tensor out = call.written().getFirst();
                 yield new Work(0, weight * out.rows() / call.kept(Nf4Weight.class).rows(), written);

@@ -122,6 +122,9 @@ public final class Catalog {
         cases.add(LayerCases.rope(model.name(), false, m, model.heads(), model.headDim(), dtype));
         cases.add(LayerCases.swigluForward(model.name(), m, model.intermediate(), dtype));
         cases.add(LayerCases.swigluBackward(model.name(), m, model.intermediate(), dtype));
+        if (dtype == DType.F32) { // which tables always are
+            cases.add(LayerCases.ropeTable(model.name(), m, model.headDim()));
+        }
     }
 
     private static void addSequences(List<BenchCase> cases, Model model, int m, DType dtype) {
@@ -137,9 +140,12 @@ public final class Catalog {
         cases.add(LinearCases.quantize(model.name() + ".gate", gate[0], gate[1], dtype));
         cases.add(LinearCases.dequantize(model.name() + ".gate", gate[0], gate[1], dtype));
         cases.add(StateCases.copy(model.name(), m, model.hidden(), dtype));
+        cases.add(StateCases.fill(model.name(), m, model.hidden(), dtype));
         cases.add(StateCases.cast(model.name(), m, model.hidden(), dtype));
         cases.add(StateCases.add(model.name(), m, model.hidden(), dtype));
-        if (dtype == DType.F32) { // parameters and their state have one type
+        if (dtype == DType.F32) { // parameters, their state and what bitsandbytes stores have one type
+            cases.add(LinearCases.importState(model.name() + ".gate", gate[0], gate[1], dtype));
+            cases.add(LinearCases.exportState(model.name() + ".gate", gate[0], gate[1], dtype));
             long adapter = (long) LinearCases.RANK * (gate[0] + gate[1]);
             cases.add(StateCases.adamw(model.name() + ".gate.adapter", adapter, false));
             cases.add(StateCases.adamw(model.name() + ".gate.adapter", adapter, true));

@@ -13,6 +13,7 @@ import java.util.function.Function;
 /// Families `norm`, `rope` and `mlp`: what stands between the products of a layer.
 final class LayerCases {
     private static final float EPS = 1e-5f;
+    private static final int MOST_POSITIONS = 1 << 12;
     /// What an elementwise operation costs the reference, per element: an exponential, a few conversions.
     private static final double ELEMENT = 20;
 
@@ -59,6 +60,23 @@ final class LayerCases {
                 v.compare(dx[0], want);
             });
         });
+    }
+
+    /// Of m positions.
+    static BenchCase ropeTable(String shape, long m, int headDim) {
+        Work work = new Work(0, 4.0 * m + 2.0 * headDim, 4.0 * m * headDim);
+        return new BenchCase("rope.table", shape, Map.of("m", m, "head_dim", (long) headDim), DType.F32, work, (long) work.bytes(), null,
+                buffers -> {
+                    Tensor[] positions = buffers.integers((int) m, MOST_POSITIONS);
+                    Tensor[] frequencies = buffers.uniform(DType.F32, 1, headDim / 2, 0, 1);
+                    Tensor[] table = buffers.zeros(DType.F32, m, headDim);
+                    return new Subject(i -> RopeOps.table(buffers.stream(), positions[i], frequencies[i], 1, table[i]), v -> {
+                        RopeOps.table(buffers.stream(), positions[0], frequencies[0], 1, table[0]);
+                        Tensor want = v.zeros(DType.F32, m, headDim);
+                        RopeOps.table(v.stream(), v.view(positions[0]), v.view(frequencies[0]), 1, want);
+                        v.compare(table[0], want);
+                    });
+                });
     }
 
     static BenchCase rope(String shape, boolean forward, long m, int heads, int headDim, DType dtype) {

@@ -1,6 +1,7 @@
 package io.github.nf4j.bench.cases;
 
 import io.github.nf4j.DType;
+import io.github.nf4j.Nf4State;
 import io.github.nf4j.Nf4Weight;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.bench.cases.BenchCase.Gemm;
@@ -10,14 +11,21 @@ import io.github.nf4j.op.LinearWeight;
 import io.github.nf4j.op.LoraOps;
 import io.github.nf4j.op.LoraWeights;
 import io.github.nf4j.op.Nf4Ops;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SegmentAllocator;
+import java.util.Arrays;
 import java.util.Map;
+import java.util.function.IntFunction;
 
 /// Families `nf4`, `dense` and `lora`: products of m tokens with a weight [n, k].
 final class LinearCases {
     static final int RANK = 16;
     private static final float ALPHA = 32;
     /// Bytes of one NF4 element: 4 bits, 8 bits of scale per block of 64, an F32 per 256 blocks.
-    private static final double NF4_BYTES = 0.5 + 1.0 / Buffers.BLOCK_SIZE + 4.0 / (256 * Buffers.BLOCK_SIZE);
+    static final double NF4_BYTES = 0.5 + 1.0 / Buffers.BLOCK_SIZE + 4.0 / (256 * Buffers.BLOCK_SIZE);
+    /// More than the tables of an exported state take.
+    private static final long STATE_TABLES = 4096;
 
     private LinearCases() {
     }
@@ -82,7 +90,48 @@ final class LinearCases {
         });
     }
 
-    private static void compareDequantized(Buffers buffers, Verifier v, Nf4Weight got, Nf4Weight want) {
+    static BenchCase importState(String shape, long n, long k, DType dtype) {
+        Work work = new Work(0, NF4_BYTES * n * k, NF4_BYTES * n * k);
+        return new BenchCase("nf4.import", shape, Map.of("n", n, "k", k), dtype, work, (long) work.bytes(), null, buffers -> {
+            Tensor source = buffers.source(dtype, n, k);
+            Nf4State[] states = states(buffers, buffers.quantized(source));
+            Nf4Weight[] w = buffers.quantized(buffers.source(dtype, n, k)); // of other numbers, until something is imported
+            return new Subject(i -> Nf4Ops.importState(buffers.stream(), states[i], w[i]), v -> {
+                compareStates(v, states[0], source);
+                Nf4Ops.importState(buffers.stream(), states[0], w[0]);
+                compareDequantized(buffers, v, w[0], v.quantized(source));
+            });
+        });
+    }
+
+    static BenchCase exportState(String shape, long n, long k, DType dtype) {
+        Work work = new Work(0, NF4_BYTES * n * k, NF4_BYTES * n * k);
+        return new BenchCase("nf4.export", shape, Map.of("n", n, "k", k), dtype, work, (long) work.bytes(), null, buffers -> {
+            Tensor source = buffers.source(dtype, n, k);
+            Nf4Weight[] w = buffers.quantized(source);
+            MemorySegment[] memory = new MemorySegment[w.length];
+            Arrays.setAll(memory, i -> Arena.ofAuto().allocate(w[i].bytes() + STATE_TABLES));
+            IntFunction<Nf4State> export = i -> Nf4Ops.exportState(buffers.stream(), w[i], SegmentAllocator.slicingAllocator(memory[i]));
+            return new Subject(export::apply, v -> compareStates(v, export.apply(0), source));
+        });
+    }
+
+    private static Nf4State[] states(Buffers buffers, Nf4Weight[] weights) {
+        Nf4State[] states = new Nf4State[weights.length];
+        Arrays.setAll(states, i -> Nf4Ops.exportState(buffers.stream(), weights[i], Arena.ofAuto()));
+        buffers.stream().synchronize();
+        return states;
+    }
+
+    /// Bit by bit.
+    private static void compareStates(Verifier v, Nf4State got, Tensor source) {
+        Nf4State want = Nf4Ops.exportState(v.stream(), v.quantized(source), Arena.ofAuto());
+        v.require(got.codes().mismatch(want.codes()) == -1 && got.absmax8().mismatch(want.absmax8()) == -1);
+        v.require(got.nestedAbsmax().mismatch(want.nestedAbsmax()) == -1 && got.nestedOffset() == want.nestedOffset());
+        v.require(got.quantMap().mismatch(want.quantMap()) == -1 && got.nestedMap().mismatch(want.nestedMap()) == -1);
+    }
+
+    static void compareDequantized(Buffers buffers, Verifier v, Nf4Weight got, Nf4Weight want) {
         try (Buffers own = new Buffers(buffers.stream(), 1, 0)) {
             for (long[] r : v.rows(want.rows(), 4.0 * want.cols())) {
                 Tensor actual = own.zeros(DType.F32, r[1], want.cols())[0];

@@ -14,6 +14,7 @@ import java.util.Map;
 /// Families `optim` and `memory`: work that is nothing but reading and writing.
 final class StateCases {
     private static final int STATE_BLOCK = 256;
+    private static final double FILLING = 0.3; // no type has it exactly
 
     private StateCases() {
     }
@@ -87,6 +88,19 @@ final class StateCases {
 
     static BenchCase copy(String shape, long m, long n, DType dtype) {
         return memory("memory.copy", shape, m, n, dtype, dtype, (stream, x, unused, y) -> MemoryOps.copy(stream, x, y));
+    }
+
+    static BenchCase fill(String shape, long m, long n, DType dtype) {
+        Work work = new Work(0, 0, (double) m * n * dtype.bytes());
+        return new BenchCase("memory.fill", shape, Map.of("m", m, "n", n), dtype, work, (long) work.bytes(), null, buffers -> {
+            Tensor[] y = buffers.random(dtype, m, n);
+            return new Subject(i -> MemoryOps.fill(buffers.stream(), FILLING, y[i]), v -> {
+                MemoryOps.fill(buffers.stream(), FILLING, y[0]);
+                Tensor want = v.zeros(dtype, m, n);
+                MemoryOps.fill(v.stream(), FILLING, want);
+                v.compare(y[0], want);
+            });
+        });
     }
 
     static BenchCase cast(String shape, long m, long n, DType from) {

@@ -78,7 +78,11 @@ public final class Verifier implements AutoCloseable {
 
     /// The reference's own quantization of what the candidate's weight was quantized from.
     Nf4Weight quantized(Tensor dense) {
-        Nf4Weight weight = Nf4Weight.quantize(stream, view(dense), Buffers.BLOCK_SIZE, true);
+        return quantized(dense, true);
+    }
+
+    Nf4Weight quantized(Tensor dense, boolean doubleQuant) {
+        Nf4Weight weight = Nf4Weight.quantize(stream, view(dense), Buffers.BLOCK_SIZE, doubleQuant);
         owned.add(weight);
         return weight;
     }
@@ -99,6 +103,12 @@ public final class Verifier implements AutoCloseable {
         double difference = error == 0 ? 0 : Math.sqrt(error / size);
         worst = Double.isNaN(difference) || difference > worst ? difference : worst;
         rows += want.rows();
+    }
+
+    /// For what is right or wrong, without a measure between.
+    void require(boolean holds) {
+        worst = holds ? worst : Double.POSITIVE_INFINITY;
+        rows++;
     }
 
     private MemorySegment floats(Tensor tensor) {
