@@ -6,15 +6,19 @@ import io.github.nf4j.Nf4Weight;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.op.MemoryOps;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.function.Supplier;
 
-/// The memory of one case: every tensor in as many copies as there are slots, so that calls can rotate through more memory
+/// The memory and the files of one case: every tensor in as many copies as there are slots, so that calls can rotate through more memory
 /// than the caches hold. Copies have equal contents, so whichever slot a call takes, it does the same work.
 public final class Buffers implements AutoCloseable {
     /// Random numbers repeat after this many elements: prime, so rows of no matrix are equal.
@@ -155,6 +159,38 @@ public final class Buffers implements AutoCloseable {
             long bytes = Math.min(pattern.byteSize(), target.byteSize() - at);
             MemorySegment.copy(pattern, 0, target, at, bytes);
         }
+    }
+
+    /// What fills a folder.
+    @FunctionalInterface
+    interface Content {
+        void writeTo(Path folder) throws IOException;
+    }
+
+    /// Folders of equal contents, one for each slot, where the system keeps temporary files.
+    Path[] folders(Content content) {
+        Path[] folders = new Path[slots];
+        try {
+            for (int i = 0; i < slots; i++) {
+                folders[i] = own(new TemporaryFolder()).path();
+                if (i == 0) {
+                    content.writeTo(folders[0]);
+                } else {
+                    for (Path file : TemporaryFolder.files(folders[0])) {
+                        Files.copy(file, folders[i].resolve(file.getFileName()));
+                    }
+                }
+            }
+            return folders;
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /// Closes something with these buffers.
+    <T extends AutoCloseable> T own(T resource) {
+        owned.add(resource);
+        return resource;
     }
 
     private static Tensor[] copies(int count, Supplier<Tensor> one) {

@@ -32,12 +32,28 @@ public final class Catalog {
         }
     }
 
-    public static List<BenchCase> cases(Suite suite) {
+    /// @param scope operations are the same from C and through FFM
+    public static List<BenchCase> cases(Suite suite, Scope scope) {
+        if (scope == Scope.LOAD) {
+            return loads(suite);
+        }
         return switch (suite) {
             case SMOKE -> smoke();
             case FULL -> full();
             case LIMITS -> limits();
         };
+    }
+
+    /// Whole models: deeper ones would only take longer. No goal is about files.
+    private static List<BenchCase> loads(Suite suite) {
+        List<BenchCase> cases = new ArrayList<>();
+        if (suite == Suite.SMOKE) {
+            cases.addAll(LoadCases.of(Models.SMOLLM2_135M, 1));
+        } else if (suite == Suite.FULL) {
+            cases.addAll(LoadCases.of(Models.SMOLLM2_135M, Models.SMOLLM2_135M.layers()));
+            cases.addAll(LoadCases.of(Models.TINYLLAMA_1_1B, 4));
+        }
+        return cases;
     }
 
     private static List<BenchCase> smoke() {

@@ -1,11 +1,9 @@
 package io.github.nf4j.bench.cli;
 
-import io.github.nf4j.Backend;
-import io.github.nf4j.Device;
-import io.github.nf4j.DeviceOptions;
-import io.github.nf4j.Isa;
 import io.github.nf4j.bench.cases.BenchCase;
 import io.github.nf4j.bench.cases.Catalog;
+import io.github.nf4j.bench.cases.Catalog.Suite;
+import io.github.nf4j.bench.cases.Scope;
 import io.github.nf4j.bench.regress.WorkerPasses;
 import java.util.Comparator;
 import java.util.List;
@@ -19,7 +17,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
-/// Which cases, on which device.
+/// Which cases.
 final class CaseOptions {
     private static final int SUGGESTIONS = 3;
 
@@ -28,7 +26,12 @@ final class CaseOptions {
 
     @Option(names = "--suite", defaultValue = "smoke", paramLabel = "smoke|full|limits",
             description = "The set of cases. Default: ${DEFAULT-VALUE}.")
-    Catalog.Suite suite;
+    Suite suite;
+
+    @Option(names = "--scope", defaultValue = "call", paramLabel = "call|kernel|load",
+            description = "call: operations through FFM, as an application sees them. kernel: the same from C, on the backend cpu, without "
+                    + "peers. load: reading and writing files of models. Default: ${DEFAULT-VALUE}.")
+    Scope scope;
 
     @Option(names = "--op", paramLabel = "REGEX", description = "Only operations in which this is found; see nf4j-bench list.")
     private String op;
@@ -37,37 +40,27 @@ final class CaseOptions {
             description = "Only shapes in which this is found, such as 'llama3-8b.q' or 'm=16,.*bf16'.")
     private String shape;
 
-    @Option(names = "--backend", defaultValue = "cpu", paramLabel = "cpu|reference|cuda|simt",
-            description = "Where operations run. Default: ${DEFAULT-VALUE}.")
-    private Backend backend;
-
-    @Option(names = "--threads", defaultValue = "0", paramLabel = "N",
-            description = "Threads of a host backend; 0 takes the cores that this process may use. Default: ${DEFAULT-VALUE}.")
-    private int threads;
-
     /// Whether no part of it was chosen.
     boolean isWholeSuite() {
         return op == null && shape == null;
     }
 
-    boolean isOnCpu() {
-        return backend == Backend.CPU;
-    }
-
-    Device openDevice() {
-        if (threads < 0) {
-            throw usage("--threads is " + threads + "; expected at least 0");
+    /// For the gate, which starts processes of its own.
+    ///
+    /// @throws ParameterException if it cannot measure the scope
+    WorkerPasses.Target target(BackendOptions where, long seed) {
+        if (scope == Scope.KERNEL) {
+            throw usage("--scope kernel: the gate measures through FFM; expected call or load");
         }
-        return Device.open(new DeviceOptions(backend, 0, threads, Isa.AUTO));
-    }
-
-    WorkerPasses.Target target(long seed) {
-        return new WorkerPasses.Target(backend, threads, suite, seed);
+        return new WorkerPasses.Target(where.backend(), where.threads(), suite, scope, seed);
     }
 
     /// @throws ParameterException if nothing matches, with the nearest names
     List<BenchCase> cases() {
-        List<BenchCase> all = Catalog.cases(suite);
+        List<BenchCase> all = Catalog.cases(suite, scope);
+        if (all.isEmpty()) {
+            throw usage("suite " + suite + " has no cases of scope " + scope);
+        }
         List<BenchCase> ofOperation = all.stream().filter(c -> found("--op", op, c.op())).toList();
         if (ofOperation.isEmpty()) {
             throw usage("--op " + op + ": no operation of suite " + suite + " matches; "

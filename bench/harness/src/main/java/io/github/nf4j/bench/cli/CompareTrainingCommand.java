@@ -1,10 +1,6 @@
 package io.github.nf4j.bench.cli;
 
-import io.github.nf4j.Backend;
 import io.github.nf4j.Device;
-import io.github.nf4j.DeviceOptions;
-import io.github.nf4j.Isa;
-import io.github.nf4j.bench.cases.Models;
 import io.github.nf4j.bench.cases.Models.Model;
 import io.github.nf4j.bench.report.TrainingReport;
 import io.github.nf4j.bench.result.CaseResult;
@@ -19,17 +15,17 @@ import io.github.nf4j.bench.run.SuiteRun;
 import io.github.nf4j.bench.train.TrainingComparison;
 import io.github.nf4j.bench.train.TrainingContender;
 import io.github.nf4j.bench.train.TrainingPlan;
+import io.github.nf4j.io.AtomicFile;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
-import java.util.TreeSet;
 import java.util.concurrent.Callable;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -40,22 +36,22 @@ import picocli.CommandLine.Spec;
         description = "Trains with nf4j, PEFT and PEFT + bitsandbytes in turns, each in a process of its own: tokens per second, parts of a "
                 + "step, peak memory. Random weights of a real size, adapters of rank 16 on all seven projections, AdamW. Needs make interop.")
 final class CompareTrainingCommand implements Callable<Integer> {
-    private static final double FLOOR_SECONDS = 0.3;
-
     @Spec
     private CommandSpec spec;
 
-    @Option(names = "--model", defaultValue = "smollm2-135m", paramLabel = "NAME",
-            description = "smollm2-135m, tinyllama-1.1b or llama3-8b. Default: ${DEFAULT-VALUE}.")
-    private String model;
+    @Mixin
+    private ModelOptions model;
+
+    @Mixin
+    private BackendOptions where;
+
+    @Mixin
+    private OutOptions out;
 
     @Option(names = "--contenders", defaultValue = "", paramLabel = "REGEX",
             description = "Only those in whose name this is found, such as 'nf4j|tuned': {nf4j,peft}-{lora,qlora}-{f32,bf16,all-bf16}, then "
                     + "-tuned (an allocator that keeps blocks, MKL's fast kernels on every vendor), then -checkpointed.")
     private Pattern only;
-
-    @Option(names = "--layers", paramLabel = "N", description = "Fewer layers than the model has.")
-    private Integer layers;
 
     @Option(names = "--sequences", defaultValue = "1", paramLabel = "N", description = "Of a step. Default: ${DEFAULT-VALUE}.")
     private int sequences;
@@ -71,45 +67,33 @@ final class CompareTrainingCommand implements Callable<Integer> {
             description = "Processes of each contender. Default: ${DEFAULT-VALUE}.")
     private int rounds;
 
-    @Option(names = "--threads", defaultValue = "0", paramLabel = "N", description = "0 takes the cores that this process may use.")
-    private int threads;
-
     @Option(names = "--budget", converter = DurationConverter.class, paramLabel = "10m", description = "Start no process after this time.")
     private Duration budget;
-
-    @Option(names = "--out", required = true, paramLabel = "F.json", description = "The result file; saved after each process.")
-    private Path out;
-
-    @Option(names = "--resume", description = "Run what --out does not have yet.")
-    private boolean resume;
 
     @Option(names = "--md", paramLabel = "F.md", description = "The table, which is printed too.")
     private Path markdown;
 
     @Override
     public Integer call() throws IOException, InterruptedException {
-        Model chosen = Models.ALL.stream().filter(one -> one.name().equals(model)).findFirst().orElseThrow(() -> usage("--model " + model
-                + ": no such model; "
-                + CaseOptions.nearest(model, Models.ALL.stream().map(Model::name).collect(Collectors.toCollection(TreeSet::new)))));
+        Model chosen = model.model();
+        int layers = model.layers();
         List<TrainingContender> contenders = TrainingContender.all().stream().filter(one -> only.matcher(one.name()).find()).toList();
         if (contenders.stream().noneMatch(TrainingContender::ours)) {
             throw usage("--contenders " + only + ": none of nf4j's is among them, and each row is one of nf4j's; the names are "
                     + TrainingContender.all().stream().map(TrainingContender::name).collect(Collectors.joining(", ")));
         }
-        if (sequences < 1 || steps < 1 || rounds < 1 || tokens < 2 || threads < 0 || layers != null && layers < 1) {
-            throw usage("--layers, --sequences, --steps and --rounds must be at least 1, --tokens 2, --threads 0");
+        if (sequences < 1 || steps < 1 || rounds < 1 || tokens < 2) {
+            throw usage("--sequences, --steps and --rounds must be at least 1, --tokens 2");
         }
-        if (Files.exists(out) && !resume) {
-            throw usage("--out " + out + " exists; add --resume to go on with it, or remove it");
-        }
+        boolean resumes = out.resumes();
         Checkout checkout = Checkout.current();
-        try (Device device = Device.open(new DeviceOptions(Backend.CPU, 0, threads, Isa.AUTO))) {
-            int used = device.info().threads();
+        try (Device device = where.openDevice()) {
+            int threads = device.info().threads();
             Machine machine = Host.machine(device.info());
-            ResultFile start = resume ? ResultFiles.resumed(out, machine, Host.code(checkout)) : new ResultFile(ResultFile.SCHEMA,
+            ResultFile start = resumes ? ResultFiles.resumed(out.file(), machine, Host.code(checkout)) : new ResultFile(ResultFile.SCHEMA,
                     SuiteRun.header(spec.commandLine().getParseResult().originalArgs(), 1, "training"), Host.code(checkout), machine,
-                    FloorProbe.measure(checkout, used, machine.llcMb(), FLOOR_SECONDS), List.of());
-            TrainingPlan plan = new TrainingPlan(chosen, layers == null ? chosen.layers() : layers, sequences, tokens, steps, rounds, used);
+                    FloorProbe.measure(checkout, device, machine.llcMb()), List.of());
+            TrainingPlan plan = new TrainingPlan(chosen, layers, sequences, tokens, steps, rounds, threads);
             TrainingComparison comparison = new TrainingComparison(checkout, plan, contenders, machine, start.floors());
             comparison.resume(start.cases());
             return run(comparison, start);
@@ -133,13 +117,13 @@ final class CompareTrainingCommand implements Callable<Integer> {
         }
         console.flush();
         if (markdown != null) {
-            Files.writeString(markdown, table);
+            AtomicFile.write(markdown, table);
         }
         return rows.stream().anyMatch(row -> row.status() == Status.VOID) ? ExitCode.WRONG : ExitCode.OK;
     }
 
     private void save(ResultFile start, List<CaseResult> rows, long begin, boolean finished) throws IOException {
-        ResultFiles.write(out, start.with(start.run().after((System.nanoTime() - begin) / 1e9, finished), rows));
+        ResultFiles.write(out.file(), start.with(start.run().after((System.nanoTime() - begin) / 1e9, finished), rows));
     }
 
     private ParameterException usage(String message) {

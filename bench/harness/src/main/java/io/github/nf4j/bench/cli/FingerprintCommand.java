@@ -17,12 +17,12 @@ final class FingerprintCommand implements Runnable {
     private CommandSpec spec;
 
     @Mixin
-    private CaseOptions options;
+    private BackendOptions where;
 
     @Override
     public void run() {
         PrintWriter out = spec.commandLine().getOut();
-        try (Device device = options.openDevice()) {
+        try (Device device = where.openDevice()) {
             Machine machine = Host.machine(device.info());
             out.println(machine.fingerprint());
             out.printf("  processor   %s, %d cores, %s, %d MiB last-level cache%n", machine.cpu(), machine.cores(), machine.isa(),

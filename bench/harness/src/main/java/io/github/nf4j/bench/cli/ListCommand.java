@@ -9,7 +9,7 @@ import picocli.CommandLine.Spec;
 
 /// `nf4j-bench list`.
 @Command(name = "list", mixinStandardHelpOptions = true,
-        description = "Lists the cases of a suite. Each can be measured in the scopes call and kernel; see run --scope.")
+        description = "Lists the cases of a suite: with --scope load the files that can be read and written, else the operations.")
 final class ListCommand implements Runnable {
     @Spec
     private CommandSpec spec;

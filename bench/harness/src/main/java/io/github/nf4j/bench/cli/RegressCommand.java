@@ -9,7 +9,6 @@ import io.github.nf4j.bench.run.Checkout;
 import io.github.nf4j.bench.stats.Verdict;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
@@ -38,15 +37,13 @@ final class RegressCommand implements Callable<Integer> {
     private CaseOptions options;
 
     @Mixin
+    private BackendOptions where;
+
+    @Mixin
     private GateOptions gate;
 
-    @Option(names = "--threshold", defaultValue = "3%", converter = ShareConverter.class, paramLabel = "3%",
-            description = "Changes below this do not matter. Default: ${DEFAULT-VALUE}.")
-    private double threshold;
-
-    @Option(names = "--case-budget", defaultValue = "1s", converter = DurationConverter.class, paramLabel = "1s",
-            description = "Time for one pass of one case. Default: ${DEFAULT-VALUE}.")
-    private Duration budget;
+    @Mixin
+    private JudgeOptions judging;
 
     @Option(names = "--seed", defaultValue = "1", paramLabel = "N", description = "Of the inputs. Default: ${DEFAULT-VALUE}.")
     private long seed;
@@ -55,8 +52,9 @@ final class RegressCommand implements Callable<Integer> {
     public Integer call() throws IOException, InterruptedException {
         List<BenchCase> cases = options.cases();
         PrintWriter out = spec.commandLine().getOut();
+        WorkerPasses.Target target = options.target(where, seed);
         Build before = Build.ofRevision(Checkout.current(), base);
-        Judge judge = new Judge(new WorkerPasses(before, Build.current("new"), options.target(seed), budget.toNanos(), 0), threshold);
+        Judge judge = judging.judge(before, Build.current("new"), target, 0);
         Map<Verdict, Integer> counts = new EnumMap<>(Verdict.class);
         List<Judgement> judgements = new ArrayList<>();
         for (BenchCase benchCase : cases) {

@@ -3,7 +3,8 @@ package io.github.nf4j.bench.cli;
 import io.github.nf4j.Backend;
 import io.github.nf4j.Device;
 import io.github.nf4j.bench.cases.BenchCase;
-import io.github.nf4j.bench.cases.Catalog;
+import io.github.nf4j.bench.cases.Catalog.Suite;
+import io.github.nf4j.bench.cases.Scope;
 import io.github.nf4j.bench.goals.Goal;
 import io.github.nf4j.bench.peers.PeerLibrary;
 import io.github.nf4j.bench.peers.Peers;
@@ -18,12 +19,9 @@ import io.github.nf4j.bench.run.CaseRunner;
 import io.github.nf4j.bench.run.Checkout;
 import io.github.nf4j.bench.run.FloorProbe;
 import io.github.nf4j.bench.run.Host;
-import io.github.nf4j.bench.run.Scope;
 import io.github.nf4j.bench.run.SuiteRun;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
@@ -40,114 +38,121 @@ import picocli.CommandLine.Spec;
 /// `nf4j-bench run`.
 @Command(name = "run", mixinStandardHelpOptions = true, description = "Measures a suite and writes a result file.")
 final class RunCommand implements Callable<Integer> {
-    private static final double FLOOR_SECONDS = 0.3;
-
     @Spec
     private CommandSpec spec;
 
     @Mixin
     private CaseOptions options;
 
+    @Mixin
+    private BackendOptions where;
+
+    @Mixin
+    private OutOptions out;
+
     @Option(names = "--budget", converter = DurationConverter.class, paramLabel = "60s",
             description = "Begin no case after this time, and measure each for its share: 90s, 5m, 2h. Default: three seconds each.")
     private Duration budget;
 
     @Option(names = "--peers", split = ",", paramLabel = "NAME|all|none",
-            description = "Libraries that products are measured beside: openblas, mkl, mkl-tuned, onednn, libtorch; with weights in 4 bits bitsandbytes, "
-                    + "bitsandbytes-packed, llama.cpp-q4_0, nf4j-c. Default: all; none in suite smoke, and in suite limits the first four, "
-                    + "which its goals name, and PEFT, unless none are wanted.")
+            description = "Libraries that products are measured beside: openblas, mkl, mkl-tuned, onednn, libtorch; with weights in 4 bits "
+                    + "bitsandbytes, bitsandbytes-packed, llama.cpp-q4_0, nf4j-c. Default: all; none in suite smoke, and in suite limits "
+                    + "the first four, which its goals name, and PEFT, unless none are wanted.")
     private List<String> peerNames;
-
-    @Option(names = "--scope", defaultValue = "call", paramLabel = "call|kernel",
-            description = "call: through FFM, as an application sees it. kernel: from C, without peers. Default: ${DEFAULT-VALUE}.")
-    private Scope scope;
 
     @Option(names = "--seed", defaultValue = "1", paramLabel = "N", description = "Of inputs and order. Default: ${DEFAULT-VALUE}.")
     private long seed;
 
-    @Option(names = "--out", required = true, paramLabel = "F.json", description = "The result file; saved after each case.")
-    private Path out;
-
     @Option(names = "--quick", description = "Measure each case as shortly as possible: to see that all of it works.")
     private boolean quick;
-
-    @Option(names = "--resume", description = "Measure what --out does not have yet.")
-    private boolean resume;
 
     @Override
     public Integer call() throws IOException, InterruptedException {
         List<BenchCase> cases = options.cases();
-        List<PeerLibrary> libraries = scope == Scope.KERNEL ? List.of() : peers();
-        if (scope == Scope.KERNEL && !options.isOnCpu()) {
-            throw new ParameterException(spec.commandLine(), "--scope kernel: the C driver runs the backend cpu alone");
+        List<PeerLibrary> libraries = options.scope == Scope.CALL ? peers() : List.of();
+        if (options.scope == Scope.KERNEL && where.backend() != Backend.CPU) {
+            throw usage("--scope kernel: the C driver runs the backend cpu alone");
         }
         PrintWriter console = spec.commandLine().getOut();
         Checkout checkout = Checkout.current();
         long begin = System.nanoTime();
-        try (Device device = options.openDevice()) {
+        boolean resumes = out.resumes();
+        try (Device device = where.openDevice()) {
             Machine machine = Host.machine(device.info());
-            ResultFile start = resume ? ResultFiles.resumed(out, machine, Host.code(checkout))
-                    : begun(checkout, machine, device.info().threads());
+            ResultFile start = resumes ? ResultFiles.resumed(out.file(), machine, Host.code(checkout)) : begun(checkout, machine, device);
+            if (!start.run().suite().equals(suiteName())) {
+                throw usage("--resume: " + out.file() + " is of suite " + start.run().suite() + "; this is " + suiteName());
+            }
             if (start.floors() == null) {
                 console.println("No floors: " + checkout.driver("floors") + " is not built; run make bench-build.");
             }
-            int threads = device.info().threads();
             ResultFile result;
-            try (CaseRunner runner = new CaseRunner(device, machine, start.floors(), start.run().seed(), options.suite, scope);
-                    Peers beside = new Peers(libraries, checkout, threads, machine.llcMb(), device.info().freeMemory())) {
-                result = new SuiteRun(out, start).run(cases, runner, beside::of, budget, quick, row -> print(console, row));
+            try (CaseRunner runner = new CaseRunner(device, machine, start.floors(), start.run().seed(), options.suite, options.scope);
+                    Peers beside = new Peers(libraries, checkout, device.info().threads(), machine.llcMb(), device.info().freeMemory())) {
+                result = new SuiteRun(out.file(), start).run(cases, runner, beside::of, budget, quick, row -> print(console, row));
             }
-            if (options.suite == Catalog.Suite.LIMITS && options.isWholeSuite() && device.info().backend() == Backend.CPU) {
+            if (options.suite == Suite.LIMITS && options.scope == Scope.CALL && options.isWholeSuite()
+                    && where.backend() == Backend.CPU) {
                 Duration left = budget == null ? null : budget.minusNanos(System.nanoTime() - begin);
-                result = LimitSteps.run(console, out, result, threads, !libraries.isEmpty(), quick, left);
+                result = LimitSteps.run(console, out.file(), result, device.info().threads(), !libraries.isEmpty(), quick, left);
             }
             return finish(console, result, cases.size());
         }
     }
 
     private List<PeerLibrary> peers() {
-        List<String> names = peerNames != null ? peerNames : switch (options.suite) {
-            case SMOKE -> List.of("none");
-            case FULL -> List.of("all");
-            case LIMITS -> PeerLibrary.BLAS.stream().map(PeerLibrary::toString).toList();
-        };
+        List<String> names = peerNames == null ? usualPeers() : peerNames;
         Map<String, PeerLibrary> known = new TreeMap<>();
         for (PeerLibrary library : PeerLibrary.values()) {
             known.put(library.toString(), library);
         }
-        if (names.equals(List.of("all"))) {
-            return List.of(PeerLibrary.values());
-        }
         if (names.equals(List.of("none"))) {
             return List.of();
         }
+        if (names.equals(List.of("all"))) {
+            return List.of(PeerLibrary.values());
+        }
         for (String name : names) {
             if (!known.containsKey(name)) {
-                throw new ParameterException(spec.commandLine(), "--peers " + name + ": no such library; "
-                        + CaseOptions.nearest(name, known.keySet()));
+                throw usage("--peers " + name + ": no such library; " + CaseOptions.nearest(name, known.keySet()));
             }
         }
         return names.stream().distinct().map(known::get).toList();
     }
 
-    private ResultFile begun(Checkout checkout, Machine machine, int threads) throws IOException, InterruptedException {
-        if (Files.exists(out)) {
-            throw new ParameterException(spec.commandLine(), "--out " + out + " exists; add --resume to go on with it, or remove it");
-        }
-        Floors floors = FloorProbe.measure(checkout, threads, machine.llcMb(), FLOOR_SECONDS);
+    private List<String> usualPeers() {
+        return switch (options.suite) {
+            case SMOKE -> List.of("none");
+            case FULL -> List.of("all");
+            case LIMITS -> PeerLibrary.BLAS.stream().map(PeerLibrary::toString).toList();
+        };
+    }
+
+    /// As result files have it: baselines of different scopes are kept apart.
+    private String suiteName() {
+        return options.suite + (options.scope == Scope.CALL ? "" : "-" + options.scope);
+    }
+
+    private ParameterException usage(String message) {
+        return new ParameterException(spec.commandLine(), message);
+    }
+
+    private ResultFile begun(Checkout checkout, Machine machine, Device device) throws IOException {
+        Floors floors = FloorProbe.measure(checkout, device, machine.llcMb());
         return new ResultFile(ResultFile.SCHEMA, SuiteRun.header(spec.commandLine().getParseResult().originalArgs(), seed,
-                options.suite.toString()), Host.code(checkout), machine, floors, List.of());
+                suiteName()), Host.code(checkout), machine, floors, List.of());
     }
 
     private int finish(PrintWriter console, ResultFile result, int wanted) throws IOException {
         long wrong = count(result, Status.VOID);
-        console.printf("%d rows in %s: %d noisy, %d void, %d skipped%n", result.cases().size(), out, count(result, Status.NOISY), wrong,
+        console.printf("%d rows in %s: %d noisy, %d void, %d skipped%n", result.cases().size(), out.file(), count(result, Status.NOISY),
+                wrong,
                 count(result, Status.SKIPPED));
         if (!result.run().finished()) {
             console.printf("The budget ended before all %d cases were measured: run again with --resume.%n", wanted);
         }
         boolean missed = false;
-        if (options.suite == Catalog.Suite.LIMITS) {
+        if (options.suite == Suite.LIMITS) {
             List<Goal.Outcome> outcomes = Goal.judge(Goal.read(Checkout.current().root().resolve("bench/goals.json")), result.cases());
             console.print(GoalReport.of(outcomes));
             missed = !result.run().finished()
@@ -162,9 +167,11 @@ final class RunCommand implements Callable<Integer> {
     }
 
     private static void print(PrintWriter console, CaseResult row) {
+        boolean slow = row.isMeasured() && row.rate().gbs() < 0.1; // tokenizers
         String figures = row.isMeasured()
-                ? String.format(Locale.ROOT, "%12.2f us  %8.1f GFLOP/s %7.2f GB/s%s", row.stats().median(), row.rate().gflops(),
-                        row.rate().gbs(), row.rate().ofFloor() == null ? "" : String.format(Locale.ROOT, "  %3.0f %% of %s floor",
+                ? String.format(Locale.ROOT, "%12.2f us  %8.1f GFLOP/s %7.2f %s%s", row.stats().median(), row.rate().gflops(),
+                        slow ? 1e3 * row.rate().gbs() : row.rate().gbs(), slow ? "MB/s" : "GB/s",
+                        row.rate().ofFloor() == null ? "" : String.format(Locale.ROOT, "  %3.0f %% of %s floor",
                                 100 * row.rate().ofFloor(), row.rate().bound()))
                 : "";
         String note = row.status() == Status.OK ? "" : "  " + row.status() + ": " + row.note();

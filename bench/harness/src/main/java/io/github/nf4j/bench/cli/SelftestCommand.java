@@ -4,7 +4,6 @@ import io.github.nf4j.Device;
 import io.github.nf4j.bench.cases.BenchCase;
 import io.github.nf4j.bench.regress.Build;
 import io.github.nf4j.bench.regress.Calibration;
-import io.github.nf4j.bench.regress.Judge;
 import io.github.nf4j.bench.regress.Judge.Judgement;
 import io.github.nf4j.bench.regress.WorkerPasses;
 import io.github.nf4j.bench.result.Machine;
@@ -12,8 +11,6 @@ import io.github.nf4j.bench.run.Checkout;
 import io.github.nf4j.bench.run.Host;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.time.LocalDate;
 import java.time.ZoneOffset;
@@ -38,23 +35,17 @@ final class SelftestCommand implements Callable<Integer> {
     @Mixin
     private CaseOptions options;
 
+    @Mixin
+    private BackendOptions where;
+
+    @Mixin
+    private JudgeOptions judging;
+
+    @Mixin
+    private OutOptions out;
+
     @Option(names = "--runs", defaultValue = "50", paramLabel = "N", description = "Of each kind. Default: ${DEFAULT-VALUE}.")
     private int runs;
-
-    @Option(names = "--threshold", defaultValue = "3%", converter = ShareConverter.class, paramLabel = "3%",
-            description = "As of regress. Default: ${DEFAULT-VALUE}.")
-    private double threshold;
-
-    @Option(names = "--case-budget", defaultValue = "1s", converter = DurationConverter.class, paramLabel = "1s",
-            description = "Time for one pass, as of regress. Default: ${DEFAULT-VALUE}.")
-    private Duration budget;
-
-    @Option(names = "--out", required = true, paramLabel = "F.jsonl",
-            description = "Every judgement with its samples; written as they come.")
-    private Path out;
-
-    @Option(names = "--resume", description = "Make the judgements that --out does not have yet.")
-    private boolean resume;
 
     @Override
     public Integer call() throws IOException, InterruptedException {
@@ -62,6 +53,7 @@ final class SelftestCommand implements Callable<Integer> {
             throw new ParameterException(spec.commandLine(), "--runs is " + runs + "; expected at least 1");
         }
         List<BenchCase> cases = options.cases();
+        WorkerPasses.Target target = options.target(where, 1);
         Calibration calibration = calibration();
         PrintWriter console = spec.commandLine().getOut();
         int wanted = runs * Calibration.SLOWDOWNS.size();
@@ -73,11 +65,11 @@ final class SelftestCommand implements Callable<Integer> {
                     continue;
                 }
                 BenchCase benchCase = cases.get(run % cases.size());
-                Judgement judgement = judge(slowdown).judge(benchCase);
+                Judgement judgement = judging.judge(Build.current("base"), Build.current("same"), target, slowdown).judge(benchCase);
                 if (judgement.failure() != null) {
                     throw new IllegalStateException(benchCase.op() + " " + benchCase.shapeText() + ": " + judgement.failure());
                 }
-                calibration.add(out, new Calibration.Run(slowdown, run, benchCase.op(), benchCase.shapeText(), judgement.verdict(),
+                calibration.add(out.file(), new Calibration.Run(slowdown, run, benchCase.op(), benchCase.shapeText(), judgement.verdict(),
                         judgement.passes()));
                 int done = calibration.runs().size();
                 long left = (System.nanoTime() - began) / (done - before) * (wanted - done);
@@ -92,24 +84,14 @@ final class SelftestCommand implements Callable<Integer> {
         return calibration.isGood() ? ExitCode.OK : ExitCode.AMBIGUOUS;
     }
 
-    private Judge judge(double slowdown) {
-        return new Judge(new WorkerPasses(Build.current("base"), Build.current("same"), options.target(1), budget.toNanos(), slowdown),
-                threshold);
-    }
-
     private Calibration calibration() throws IOException {
+        boolean resumes = out.resumes();
         Calibration.Setup setup;
-        try (Device device = options.openDevice()) {
+        try (Device device = where.openDevice()) {
             Machine machine = Host.machine(device.info());
             setup = new Calibration.Setup(machine.fingerprint(), machine.cpu(), machine.cores(), Host.code(Checkout.current()).library(),
-                    LocalDate.now(ZoneOffset.UTC).toString(), threshold, budget.toMillis() / 1e3);
+                    LocalDate.now(ZoneOffset.UTC).toString(), judging.threshold, judging.budget.toMillis() / 1e3);
         }
-        if (resume) {
-            return Calibration.resume(out, setup);
-        }
-        if (Files.exists(out)) {
-            throw new ParameterException(spec.commandLine(), "--out " + out + " exists; add --resume to go on with it, or remove it");
-        }
-        return Calibration.create(out, setup);
+        return resumes ? Calibration.resume(out.file(), setup) : Calibration.create(out.file(), setup);
     }
 }

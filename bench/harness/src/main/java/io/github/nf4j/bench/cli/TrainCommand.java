@@ -2,20 +2,13 @@ package io.github.nf4j.bench.cli;
 
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import io.github.nf4j.Backend;
 import io.github.nf4j.DType;
 import io.github.nf4j.Device;
-import io.github.nf4j.DeviceOptions;
-import io.github.nf4j.Isa;
-import io.github.nf4j.bench.cases.Models;
-import io.github.nf4j.bench.cases.Models.Model;
 import io.github.nf4j.bench.train.TrainingRun;
 import java.io.IOException;
-import java.util.Set;
-import java.util.TreeSet;
 import java.util.concurrent.Callable;
-import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -29,18 +22,17 @@ final class TrainCommand implements Callable<Integer> {
     @Spec
     private CommandSpec spec;
 
-    @Option(names = "--model", defaultValue = "smollm2-135m", paramLabel = "NAME",
-            description = "smollm2-135m, tinyllama-1.1b or llama3-8b. Default: ${DEFAULT-VALUE}.")
-    private String model;
+    @Mixin
+    private ModelOptions model;
+
+    @Mixin
+    private BackendOptions where;
 
     @Option(names = "--base", defaultValue = "nf4", paramLabel = "nf4|none", description = "Quantization. Default: ${DEFAULT-VALUE}.")
     private Base base;
 
     @Option(names = "--compute", defaultValue = "f32", paramLabel = "f32|bf16", description = "Activations. Default: ${DEFAULT-VALUE}.")
     private DType compute;
-
-    @Option(names = "--layers", paramLabel = "N", description = "Fewer layers than the model has.")
-    private Integer layers;
 
     @Option(names = "--sequences", defaultValue = "1", paramLabel = "N", description = "Of a step. Default: ${DEFAULT-VALUE}.")
     private int sequences;
@@ -52,29 +44,18 @@ final class TrainCommand implements Callable<Integer> {
             description = "Counted steps, after one more. Default: ${DEFAULT-VALUE}.")
     private int steps;
 
-    @Option(names = "--threads", defaultValue = "0", paramLabel = "N", description = "0 takes the cores that this process may use.")
-    private int threads;
-
     private enum Base {
         NF4, NONE
     }
 
     @Override
     public Integer call() throws IOException {
-        Model chosen = Models.ALL.stream().filter(one -> one.name().equals(model)).findFirst().orElseThrow(() -> {
-            Set<String> names = Models.ALL.stream().map(Model::name).collect(Collectors.toCollection(TreeSet::new));
-            return new ParameterException(spec.commandLine(), "--model " + model + ": no such model; " + CaseOptions.nearest(model, names));
-        });
-        int depth = layers == null ? chosen.layers() : layers;
-        for (int[] size : new int[][] {{depth, 1}, {sequences, 1}, {tokens, 2}, {steps, 1}, {threads + 1, 1}}) {
-            if (size[0] < size[1]) {
-                throw new ParameterException(spec.commandLine(),
-                        "--layers, --sequences and --steps must be at least 1, --tokens 2, --threads 0");
-            }
+        if (sequences < 1 || steps < 1 || tokens < 2) {
+            throw new ParameterException(spec.commandLine(), "--sequences and --steps must be at least 1, --tokens 2");
         }
-        try (Device device = Device.open(new DeviceOptions(Backend.CPU, 0, threads, Isa.AUTO))) {
-            TrainingRun.Outcome outcome = TrainingRun.run(device,
-                    new TrainingRun.Setup(chosen, depth, base == Base.NF4, compute, sequences, tokens, steps));
+        TrainingRun.Setup setup = new TrainingRun.Setup(model.model(), model.layers(), base == Base.NF4, compute, sequences, tokens, steps);
+        try (Device device = where.openDevice()) {
+            TrainingRun.Outcome outcome = TrainingRun.run(device, setup);
             spec.commandLine().getOut().println(JsonMapper.builder().propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE).build()
                     .writeValueAsString(outcome));
             spec.commandLine().getOut().flush();

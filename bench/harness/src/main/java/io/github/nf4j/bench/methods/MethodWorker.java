@@ -67,7 +67,7 @@ public final class MethodWorker {
     private static void step(LlamaModel model, int length, int count, ObjectNode result) throws IOException {
         int[] ids = new SplittableRandom(SEED).ints(length, 0, model.config().vocabularySize()).toArray();
         var seconds = result.putArray("seconds");
-        TrainingRun.steps(model, TokenBatch.of(List.of(ids), List.of(ids)), count).forEach(step -> seconds.add(step.seconds()));
+        TrainingRun.steps(model, TokenBatch.of(List.of(ids), List.of(ids)), count).steps().forEach(step -> seconds.add(step.seconds()));
     }
 
     private static void train(PretrainedModel pretrained, LlamaModel model, List<String> arguments, ObjectNode result) throws IOException {

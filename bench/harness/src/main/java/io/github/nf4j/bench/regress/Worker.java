@@ -8,6 +8,8 @@ import io.github.nf4j.Stream;
 import io.github.nf4j.bench.cases.BenchCase;
 import io.github.nf4j.bench.cases.Buffers;
 import io.github.nf4j.bench.cases.Catalog;
+import io.github.nf4j.bench.cases.Catalog.Suite;
+import io.github.nf4j.bench.cases.Scope;
 import io.github.nf4j.bench.cases.Subject;
 import io.github.nf4j.bench.cases.Verifier;
 import io.github.nf4j.bench.result.CaseResult.Verify;
@@ -30,15 +32,15 @@ public final class Worker {
     private Worker() {
     }
 
-    /// @param arguments backend, threads, suite, operation, shape, seed, nanoseconds to warm up
+    /// @param arguments backend, threads, suite, scope, operation, shape, seed, nanoseconds to warm up
     public static void main(String[] arguments) throws IOException {
         PrintStream out = new PrintStream(System.out, false, StandardCharsets.UTF_8);
         try (Device device = Device.open(new DeviceOptions(Backend.valueOf(arguments[0]), 0, Integer.parseInt(arguments[1]), Isa.AUTO));
                 Stream stream = device.newStream()) {
-            BenchCase benchCase = Catalog.cases(Catalog.Suite.valueOf(arguments[2])).stream()
-                    .filter(c -> c.op().equals(arguments[3]) && c.shapeText().equals(arguments[4])).findFirst().orElseThrow();
+            BenchCase benchCase = Catalog.cases(Suite.valueOf(arguments[2]), Scope.valueOf(arguments[3])).stream()
+                    .filter(c -> c.op().equals(arguments[4]) && c.shapeText().equals(arguments[5])).findFirst().orElseThrow();
             // One set, so that what fits the caches is measured there: neighbours on the memory bus look like changes of the code.
-            try (Buffers buffers = new Buffers(stream, 1, Long.parseLong(arguments[5]))) {
+            try (Buffers buffers = new Buffers(stream, 1, Long.parseLong(arguments[6]))) {
                 Subject subject = benchCase.prepare().apply(buffers);
                 try (Verifier verifier = new Verifier(stream, benchCase.dtype())) {
                     subject.verify().accept(verifier);
@@ -49,7 +51,7 @@ public final class Worker {
                     }
                 }
                 CallContender calls = new CallContender(benchCase.op(), subject, stream, 1);
-                calls.warmUp(Long.parseLong(arguments[6]));
+                calls.warmUp(Long.parseLong(arguments[7]));
                 answer(out, "ready " + calls.nanosPerSample());
                 serve(calls, out);
             }

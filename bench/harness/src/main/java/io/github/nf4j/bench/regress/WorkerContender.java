@@ -36,7 +36,7 @@ final class WorkerContender extends ContenderProcess {
                 "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "--enable-native-access=ALL-UNNAMED",
                 "-Dnf4j.library.path=" + build.libraryFolder(), "-D" + CallContender.SPIN_PROPERTY + "=" + spin, "-cp", build.classPath(),
                 Worker.class.getName(), target.backend().name(), Integer.toString(target.threads()), target.suite().name(),
-                benchCase.op(), benchCase.shapeText(), Long.toString(target.seed()), Long.toString(nanos)))
+                target.scope().name(), benchCase.op(), benchCase.shapeText(), Long.toString(target.seed()), Long.toString(nanos)))
                 .redirectError(ProcessBuilder.Redirect.INHERIT);
     }
 

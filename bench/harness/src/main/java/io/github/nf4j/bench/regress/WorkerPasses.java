@@ -2,7 +2,8 @@ package io.github.nf4j.bench.regress;
 
 import io.github.nf4j.Backend;
 import io.github.nf4j.bench.cases.BenchCase;
-import io.github.nf4j.bench.cases.Catalog;
+import io.github.nf4j.bench.cases.Catalog.Suite;
+import io.github.nf4j.bench.cases.Scope;
 import io.github.nf4j.bench.run.Interleaver;
 import java.io.IOException;
 import java.util.Arrays;
@@ -17,7 +18,7 @@ public record WorkerPasses(Build base, Build candidate, Target target, long nano
     private static final double WARM_UP_SHARE = 0.2;
 
     /// Where and what to measure.
-    public record Target(Backend backend, int threads, Catalog.Suite suite, long seed) {
+    public record Target(Backend backend, int threads, Suite suite, Scope scope, long seed) {
     }
 
     @Override

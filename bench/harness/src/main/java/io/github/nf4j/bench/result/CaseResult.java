@@ -28,7 +28,7 @@ public record CaseResult(String id, Key key, String repro, Status status, String
 
     public enum Status {
         OK,
-        /// Foreign load, steal or a moving clock remained after repeating: the figures are not worth much.
+        /// Foreign load or steal remained after repeating: the figures are not worth much.
         NOISY,
         /// Wrong results: the row has no figures.
         VOID,

@@ -8,6 +8,7 @@ import io.github.nf4j.Stream;
 import io.github.nf4j.bench.cases.BenchCase;
 import io.github.nf4j.bench.cases.Buffers;
 import io.github.nf4j.bench.cases.Catalog.Suite;
+import io.github.nf4j.bench.cases.Scope;
 import io.github.nf4j.bench.cases.Subject;
 import io.github.nf4j.bench.cases.Verifier;
 import io.github.nf4j.bench.result.CaseResult;

@@ -1,6 +1,7 @@
 package io.github.nf4j.bench.run;
 
 import com.sun.management.OperatingSystemMXBean;
+import io.github.nf4j.Backend;
 import io.github.nf4j.DeviceInfo;
 import io.github.nf4j.Version;
 import io.github.nf4j.bench.result.Machine;
@@ -38,7 +39,8 @@ public final class Host {
                 .findFirst().orElse(System.getProperty("os.arch"));
         // RAM to the GiB: kernels reserve a different rest each time
         String identity = String.join("|", cpu, Integer.toString(cores), isa, Long.toString(cacheMb),
-                Long.toString(Math.round(ramMb / 1024.0)), Boolean.toString(virtual), Integer.toString(Runtime.version().feature()));
+                Long.toString(Math.round(ramMb / 1024.0)), Boolean.toString(virtual), Integer.toString(Runtime.version().feature()))
+                + (device.backend() == Backend.CUDA ? "|" + device.name() : "");
         String fingerprint = cpu.toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-") + "-" + cores + "c-"
                 + sha256(identity.getBytes(StandardCharsets.UTF_8)).substring(0, 8);
         return new Machine(fingerprint, cpu, cores, isa, cacheMb, ramMb,

@@ -5,9 +5,9 @@ import io.github.nf4j.Device;
 import io.github.nf4j.Stream;
 import io.github.nf4j.autograd.TensorPool;
 import io.github.nf4j.bench.cases.Models.Model;
+import io.github.nf4j.bench.cases.SyntheticModel;
 import io.github.nf4j.bench.stats.Summary;
 import io.github.nf4j.nn.LlamaModel;
-import io.github.nf4j.nn.ModelConfig;
 import io.github.nf4j.nn.Quantization;
 import io.github.nf4j.nn.TokenBatch;
 import io.github.nf4j.optim.AdamW;
@@ -73,8 +73,8 @@ public final class StepRace {
         private final AdamW optimizer;
 
         private Runner(Stream stream, TrainingRun.Setup setup, Quantization quantization) {
-            ModelConfig config = TrainingRun.config(setup);
-            model = LlamaModel.load(stream, config, new RandomWeights(config), quantization, setup.compute());
+            SyntheticModel weights = new SyntheticModel(setup.model(), setup.layers(), TrainingRun.SEED);
+            model = LlamaModel.load(stream, weights.config(), weights, quantization, setup.compute());
             TrainingRun.attachAdapters(model);
             pool = new TensorPool(stream);
             optimizer = new AdamW(stream, model.parameters(), AdamW.Settings.of(0));

@@ -32,7 +32,7 @@ class CatalogTest {
     void everyOperationOfTheAbiHasACaseThatDoesTheWorkThatItSays() throws IOException {
         Set<String> traced = new TreeSet<>();
         try (Device device = Device.open(Backend.CPU); Stream stream = device.newStream()) {
-            for (BenchCase benchCase : Catalog.cases(Suite.SMOKE)) {
+            for (BenchCase benchCase : Catalog.cases(Suite.SMOKE, Scope.CALL)) {
                 try (Buffers buffers = new Buffers(stream, 1, 1)) {
                     Subject subject = benchCase.prepare().apply(buffers);
                     try (CallTrace trace = CallTrace.of(stream)) {
@@ -67,9 +67,11 @@ class CatalogTest {
     @Test
     void noTwoCasesOfASuiteAreTheSame() {
         for (Suite suite : Suite.values()) {
-            Set<String> keys = new HashSet<>();
-            for (BenchCase benchCase : Catalog.cases(suite)) {
-                assertTrue(keys.add(benchCase.op() + " " + benchCase.shapeText()), benchCase::toString);
+            for (Scope scope : Scope.values()) {
+                Set<String> keys = new HashSet<>();
+                for (BenchCase benchCase : Catalog.cases(suite, scope)) {
+                    assertTrue(keys.add(benchCase.op() + " " + benchCase.shapeText()), benchCase::toString);
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.github.nf4j.bench.cases.BenchCase;
 import io.github.nf4j.bench.cases.Catalog;
+import io.github.nf4j.bench.cases.Scope;
 import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.CaseResult.Status;
 import io.github.nf4j.bench.result.ResultFile;
@@ -50,12 +51,36 @@ class RunCommandTest {
         List<String> words = Pattern.compile("'([^']*)'|(\\S+)").matcher(repro).results()
                 .map(word -> word.group(1) == null ? word.group(2) : word.group(1)).toList();
         List<String> arguments = new ArrayList<>(List.of("list"));
-        for (String option : List.of("--suite", "--op", "--shape")) {
+        for (String option : List.of("--suite", "--scope", "--op", "--shape")) {
             arguments.addAll(List.of(option, words.get(words.indexOf(option) + 1)));
         }
         CommandRun list = CommandRun.of(arguments.toArray(String[]::new));
         assertEquals(0, list.exitCode(), list::toString);
         return list.out().lines().count();
+    }
+
+    @Test
+    void filesOfModelsAreLoadedVerifiedAndTimed() {
+        Path file = folder.resolve("load.json");
+        CommandRun run = CommandRun.of("run", "--suite", "smoke", "--scope", "load", "--budget", "1h", "--quick", "--out", file.toString());
+        assertEquals(0, run.exitCode(), run::toString);
+        ResultFile result = ResultFiles.read(file);
+        assertEquals("smoke-load", result.run().suite());
+        assertEquals(Set.of("load.safetensors", "load.safetensors_nf4", "load.gguf", "load.gguf_nf4", "load.bitsandbytes", "load.nf4",
+                "load.nf4_double", "load.adapter", "load.adapter_save", "load.tokenizer", "load.encode"),
+                result.cases().stream().map(row -> row.key().op()).collect(Collectors.toSet()));
+        for (CaseResult row : result.cases()) {
+            assertTrue(row.isMeasured() && row.verify().ok() && row.key().scope().equals("load"), row::toString);
+            assertTrue(row.rate().gbs() > 0 && row.rate().floorUs() > 0 && row.rate().bound().equals("memory"), row::toString);
+            assertEquals(1, listed(row.repro()), row::repro);
+        }
+        assertEquals(11, CommandRun.of("list", "--scope", "load").out().lines().count());
+        CommandRun none = CommandRun.of("list", "--scope", "load", "--suite", "limits");
+        assertEquals(2, none.exitCode());
+        assertTrue(none.err().contains("suite limits has no cases of scope load"), none::toString);
+        CommandRun gate = CommandRun.of("regress", "--base", "HEAD", "--scope", "kernel");
+        assertEquals(2, gate.exitCode());
+        assertTrue(gate.err().contains("expected call or load"), gate::toString);
     }
 
     @Test
@@ -73,6 +98,10 @@ class RunCommandTest {
         for (CaseResult row : part.cases()) {
             assertEquals(row.stats(), whole.find(row.id()).orElseThrow().stats());
         }
+        CommandRun other = CommandRun.of("run", "--suite", "full", "--op", "^memory.copy$", "--quick", "--out", file.toString(),
+                "--resume");
+        assertEquals(2, other.exitCode());
+        assertTrue(other.err().contains("is of suite smoke; this is full"), other::toString);
     }
 
     @Test
@@ -114,6 +143,22 @@ class RunCommandTest {
     }
 
     @Test
+    void qloraAndLoraTakeTurns() throws Exception {
+        CommandRun run = CommandRun.of("race", "--layers", "1", "--tokens", "4,8", "--steps", "2", "--compute", "f32");
+        assertEquals(0, run.exitCode(), run::toString);
+        List<String> lines = run.out().lines().toList();
+        assertEquals(2, lines.size(), run::toString);
+        for (String line : lines) {
+            JsonNode outcome = new ObjectMapper().readTree(line);
+            assertEquals(2, outcome.path("qlora_seconds").size());
+            assertEquals(2, outcome.path("lora_seconds").size());
+            assertEquals(outcome.path("ratio").asDouble() <= 1, outcome.path("met").asBoolean(), line);
+        }
+        assertEquals(2, CommandRun.of("race", "--tokens", "1").exitCode());
+        assertEquals(2, CommandRun.of("race", "--layers", "0").exitCode());
+    }
+
+    @Test
     void wholeStepsAreTimedByPart() throws Exception {
         for (String base : new String[] {"nf4", "none"}) {
             CommandRun run = CommandRun.of("train", "--layers", "1", "--tokens", "8", "--steps", "2", "--base", base);
@@ -140,7 +185,7 @@ class RunCommandTest {
                 file.toString());
         assertEquals(0, run.exitCode(), run::toString);
         ResultFile result = ResultFiles.read(file);
-        assertEquals(Catalog.cases(Catalog.Suite.SMOKE).stream().map(BenchCase::op).collect(Collectors.toSet()),
+        assertEquals(Catalog.cases(Catalog.Suite.SMOKE, Scope.CALL).stream().map(BenchCase::op).collect(Collectors.toSet()),
                 result.cases().stream().map(row -> row.key().op()).collect(Collectors.toSet()));
         for (CaseResult row : result.cases()) {
             assertTrue(row.isMeasured() && row.key().scope().equals("kernel") && row.id().contains("/kernel/"), row::toString);

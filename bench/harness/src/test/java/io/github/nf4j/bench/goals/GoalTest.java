@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.nf4j.bench.cases.BenchCase;
 import io.github.nf4j.bench.cases.Catalog;
+import io.github.nf4j.bench.cases.Scope;
 import io.github.nf4j.bench.peers.PeerLibrary;
 import io.github.nf4j.bench.report.GoalReport;
 import io.github.nf4j.bench.result.CaseResult;
@@ -93,7 +94,7 @@ class GoalTest {
                 assertTrue(contenders.containsAll(goal.peers()), goal.name());
                 continue;
             }
-            List<BenchCase> cases = Catalog.cases(Catalog.Suite.LIMITS).stream().filter(c -> goal.op().matcher(c.op()).find())
+            List<BenchCase> cases = Catalog.cases(Catalog.Suite.LIMITS, Scope.CALL).stream().filter(c -> goal.op().matcher(c.op()).find())
                     .filter(c -> c.dims().get("m") >= goal.mFrom()).toList();
             assertFalse(cases.isEmpty(), goal.name());
             for (BenchCase benchCase : goal.backend().equals("cpu") ? cases : List.<BenchCase>of()) {

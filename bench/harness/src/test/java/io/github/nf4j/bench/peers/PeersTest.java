@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.nf4j.bench.cases.BenchCase;
 import io.github.nf4j.bench.cases.Catalog;
+import io.github.nf4j.bench.cases.Scope;
 import io.github.nf4j.bench.result.CaseResult.Peer;
 import io.github.nf4j.bench.run.Checkout;
 import io.github.nf4j.bench.run.PeerGroup;
@@ -72,10 +73,10 @@ class PeersTest {
     }
 
     static Stream<BenchCase> products() {
-        return Catalog.cases(Catalog.Suite.SMOKE).stream().filter(c -> c.op().startsWith("nf4.matmul"));
+        return Catalog.cases(Catalog.Suite.SMOKE, Scope.CALL).stream().filter(c -> c.op().startsWith("nf4.matmul"));
     }
 
     private static BenchCase benchCase(String op) {
-        return Catalog.cases(Catalog.Suite.SMOKE).stream().filter(c -> c.op().equals(op)).findFirst().orElseThrow();
+        return Catalog.cases(Catalog.Suite.SMOKE, Scope.CALL).stream().filter(c -> c.op().equals(op)).findFirst().orElseThrow();
     }
 }

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.github.nf4j.Backend;
 import io.github.nf4j.bench.cases.BenchCase;
 import io.github.nf4j.bench.cases.Catalog;
+import io.github.nf4j.bench.cases.Scope;
 import io.github.nf4j.bench.regress.Judge.Judgement;
 import io.github.nf4j.bench.run.Checkout;
 import io.github.nf4j.bench.stats.Verdict;
@@ -19,7 +20,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /// Real processes, as short as they can be: the rates at which the gate errs are what `nf4j-bench selftest` measures.
 class JudgeTest {
-    private static final WorkerPasses.Target TARGET = new WorkerPasses.Target(Backend.CPU, 1, Catalog.Suite.SMOKE, 1);
+    private static final WorkerPasses.Target TARGET = new WorkerPasses.Target(Backend.CPU, 1, Catalog.Suite.SMOKE, Scope.CALL, 1);
     private static final long NANOS = Duration.ofMillis(500).toNanos();
 
     @Test
@@ -51,7 +52,7 @@ class JudgeTest {
     }
 
     private static Judgement judge(Build candidate, double spin, double threshold) throws Exception {
-        BenchCase benchCase = Catalog.cases(Catalog.Suite.SMOKE).stream().filter(c -> c.op().equals("rope.forward")).findFirst()
+        BenchCase benchCase = Catalog.cases(Catalog.Suite.SMOKE, Scope.CALL).stream().filter(c -> c.op().equals("rope.forward")).findFirst()
                 .orElseThrow();
         return new Judge(new WorkerPasses(Build.current("base"), candidate, TARGET, NANOS, spin), threshold).judge(benchCase);
     }
