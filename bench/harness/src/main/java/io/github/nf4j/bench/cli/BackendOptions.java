@@ -1,9 +1,11 @@
 package io.github.nf4j.bench.cli;
 
 import io.github.nf4j.Backend;
+import io.github.nf4j.BackendUnavailableException;
 import io.github.nf4j.Device;
 import io.github.nf4j.DeviceOptions;
 import io.github.nf4j.Isa;
+import java.util.Optional;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -36,5 +38,14 @@ final class BackendOptions {
 
     Device openDevice() {
         return Device.open(new DeviceOptions(backend, 0, threads(), Isa.AUTO));
+    }
+
+    /// Why it cannot be opened here, in one line; empty if it can.
+    Optional<String> problem() {
+        try (Device _ = openDevice()) {
+            return Optional.empty();
+        } catch (BackendUnavailableException e) {
+            return Optional.of((backend == Backend.CUDA ? "no CUDA device: " : "") + e.getMessage().lines().findFirst().orElse(""));
+        }
     }
 }

@@ -1,5 +1,6 @@
 package io.github.nf4j.bench.cli;
 
+import io.github.nf4j.Backend;
 import io.github.nf4j.Device;
 import io.github.nf4j.bench.cases.Models.Model;
 import io.github.nf4j.bench.report.TrainingReport;
@@ -87,13 +88,14 @@ final class CompareTrainingCommand implements Callable<Integer> {
         }
         boolean resumes = out.resumes();
         Checkout checkout = Checkout.current();
-        try (Device device = where.openDevice()) {
-            int threads = device.info().threads();
+        String missing = where.problem().orElse(null);
+        try (Device device = missing == null ? where.openDevice() : Device.open(Backend.CPU)) {
+            int threads = Math.max(1, device.info().threads()); // a GPU says 0
             Machine machine = Host.machine(device.info());
             ResultFile start = resumes ? ResultFiles.resumed(out.file(), machine, Host.code(checkout)) : new ResultFile(ResultFile.SCHEMA,
                     SuiteRun.header(spec.commandLine().getParseResult().originalArgs(), 1, "training"), Host.code(checkout), machine,
                     FloorProbe.measure(checkout, device, machine.llcMb()), List.of());
-            TrainingPlan plan = new TrainingPlan(chosen, layers, sequences, tokens, steps, rounds, threads);
+            TrainingPlan plan = new TrainingPlan(chosen, layers, sequences, tokens, steps, rounds, where.backend(), threads, missing);
             TrainingComparison comparison = new TrainingComparison(checkout, plan, contenders, machine, start.floors());
             comparison.resume(start.cases());
             return run(comparison, start);

@@ -1,5 +1,6 @@
 package io.github.nf4j.bench.cli;
 
+import io.github.nf4j.DeviceInfo;
 import io.github.nf4j.bench.cases.Models;
 import io.github.nf4j.bench.cases.Models.Model;
 import io.github.nf4j.bench.result.CaseResult;
@@ -31,11 +32,13 @@ final class LimitSteps {
     /// @param peers  whether PEFT takes part
     /// @param quick  one layer and one step: to see that all of it works
     /// @param budget what is left of it, null for no limit
-    static ResultFile run(PrintWriter console, Path out, ResultFile result, int threads, boolean peers, boolean quick, Duration budget)
+    static ResultFile run(PrintWriter console, Path out, ResultFile result, DeviceInfo device, boolean peers, boolean quick,
+                          Duration budget)
             throws IOException, InterruptedException {
         List<TrainingContender> contenders = TrainingContender.all().stream().filter(one -> one.ours() || peers && one.tuned()).toList();
-        TrainingPlan plan = quick ? new TrainingPlan(MODEL, 1, 1, TOKENS / 16, 1, 1, threads)
-                : new TrainingPlan(MODEL, MODEL.layers(), 1, TOKENS, STEPS, ROUNDS, threads);
+        int threads = Math.max(1, device.threads()); // a GPU says 0
+        TrainingPlan plan = quick ? new TrainingPlan(MODEL, 1, 1, TOKENS / 16, 1, 1, device.backend(), threads, null)
+                : new TrainingPlan(MODEL, MODEL.layers(), 1, TOKENS, STEPS, ROUNDS, device.backend(), threads, null);
         TrainingComparison comparison = new TrainingComparison(Checkout.current(), plan, contenders, result.machine(), result.floors());
         List<CaseResult> calls = result.cases().stream().filter(row -> !row.key().scope().equals("step")).toList();
         comparison.resume(result.cases().stream().filter(row -> row.key().scope().equals("step")).toList());

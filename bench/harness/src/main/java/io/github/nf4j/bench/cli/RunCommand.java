@@ -23,9 +23,11 @@ import io.github.nf4j.bench.run.SuiteRun;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.time.Duration;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -38,6 +40,9 @@ import picocli.CommandLine.Spec;
 /// `nf4j-bench run`.
 @Command(name = "run", mixinStandardHelpOptions = true, description = "Measures a suite and writes a result file.")
 final class RunCommand implements Callable<Integer> {
+    /// Backends that train fast enough to be worth a row.
+    private static final Set<Backend> TRAINING = EnumSet.of(Backend.CPU, Backend.CUDA);
+
     @Spec
     private CommandSpec spec;
 
@@ -55,9 +60,9 @@ final class RunCommand implements Callable<Integer> {
     private Duration budget;
 
     @Option(names = "--peers", split = ",", paramLabel = "NAME|all|none",
-            description = "Libraries that products are measured beside: openblas, mkl, mkl-tuned, onednn, libtorch; with weights in 4 bits "
+            description = "Libraries that products are measured beside: openblas, mkl, mkl-tuned, onednn, libtorch, cublas; with weights in 4 bits "
                     + "bitsandbytes, bitsandbytes-packed, llama.cpp-q4_0, nf4j-c. Default: all; none in suite smoke, and in suite limits "
-                    + "the first four, which its goals name, and PEFT, unless none are wanted.")
+                    + "the first four, which its goals name, and PEFT, unless none are wanted. On a GPU: cublas.")
     private List<String> peerNames;
 
     @Option(names = "--seed", defaultValue = "1", paramLabel = "N", description = "Of inputs and order. Default: ${DEFAULT-VALUE}.")
@@ -92,9 +97,9 @@ final class RunCommand implements Callable<Integer> {
                 result = new SuiteRun(out.file(), start).run(cases, runner, beside::of, budget, quick, row -> print(console, row));
             }
             if (options.suite == Suite.LIMITS && options.scope == Scope.CALL && options.isWholeSuite()
-                    && where.backend() == Backend.CPU) {
+                    && TRAINING.contains(where.backend())) {
                 Duration left = budget == null ? null : budget.minusNanos(System.nanoTime() - begin);
-                result = LimitSteps.run(console, out.file(), result, device.info().threads(), !libraries.isEmpty(), quick, left);
+                result = LimitSteps.run(console, out.file(), result, device.info(), !libraries.isEmpty(), quick, left);
             }
             return finish(console, result, cases.size());
         }
@@ -109,6 +114,9 @@ final class RunCommand implements Callable<Integer> {
         if (names.equals(List.of("none"))) {
             return List.of();
         }
+        if (where.backend() == Backend.CUDA && !names.equals(List.of(PeerLibrary.CUBLAS.toString()))) {
+            throw usage("--peers: beside a GPU stands " + PeerLibrary.CUBLAS + " alone");
+        }
         if (names.equals(List.of("all"))) {
             return List.of(PeerLibrary.values());
         }
@@ -121,6 +129,9 @@ final class RunCommand implements Callable<Integer> {
     }
 
     private List<String> usualPeers() {
+        if (where.backend() == Backend.CUDA) {
+            return List.of(PeerLibrary.CUBLAS.toString());
+        }
         return switch (options.suite) {
             case SMOKE -> List.of("none");
             case FULL -> List.of("all");

@@ -1,5 +1,8 @@
 package io.github.nf4j.bench.peers;
 
+import io.github.nf4j.Backend;
+import io.github.nf4j.BackendUnavailableException;
+import io.github.nf4j.Device;
 import io.github.nf4j.bench.run.Checkout;
 import io.github.nf4j.bench.run.Host;
 import io.github.nf4j.bench.run.Launch;
@@ -60,6 +63,22 @@ public enum PeerLibrary {
                             "DJL_OFFLINE", "true", "OPT_OUT_TRACKING", "true")));
         }
     },
+    /// Multiplies on a GPU alone, where bench/native/gpu_bench measures beside it.
+    CUBLAS("cublas", "make gpu-check") {
+        @Override
+        Optional<Launch> find(Checkout checkout, int threads) {
+            return Optional.empty();
+        }
+
+        @Override
+        String absence() {
+            try (Device _ = Device.open(Backend.CUDA)) {
+                return "measured by " + made() + ", which times kernels by the events of the GPU";
+            } catch (BackendUnavailableException e) {
+                return "no CUDA device: " + e.getMessage().lines().findFirst().orElse("");
+            }
+        }
+    },
     /// Dequantizes, then multiplies: what it does in training.
     BITSANDBYTES("bitsandbytes", "make interop") {
         @Override
@@ -109,6 +128,11 @@ public enum PeerLibrary {
     /// The command that installs it.
     String made() {
         return made;
+    }
+
+    /// Why it is not there, if [#find] does not find it.
+    String absence() {
+        return "not installed: run " + made;
     }
 
     /// Whether its weights have 4 bits, so that it has nothing to set beside a product of dense ones.

@@ -61,7 +61,7 @@ public final class Peers implements AutoCloseable {
         if (!running.containsKey(library)) {
             Optional<Launch> launch = library.find(checkout, threads);
             if (launch.isEmpty() || !Files.isExecutable(Path.of(launch.get().command().getFirst()))) {
-                return "not installed: run " + library.made();
+                return library.absence();
             }
             running.put(library, new PeerProcess(library, launch.get(), threads));
         }

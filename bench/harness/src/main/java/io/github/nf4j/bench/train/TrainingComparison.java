@@ -1,5 +1,6 @@
 package io.github.nf4j.bench.train;
 
+import io.github.nf4j.Backend;
 import io.github.nf4j.DType;
 import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.CaseResult.Key;
@@ -26,7 +27,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.DoubleStream;
 
@@ -117,15 +117,16 @@ public final class TrainingComparison {
 
     /// Once more if others used the processor; what still is disturbed then counts, and the row says so.
     private TrainingProcess.Outcome runOnQuietMachine(TrainingContender contender) throws IOException, InterruptedException {
-        Optional<Launch> launch = contender.launch(checkout, plan);
-        if (launch.isEmpty()) {
-            return TrainingProcess.Outcome.failed("not installed: run make interop");
+        String problem = contender.problem(checkout, plan);
+        if (problem != null) {
+            return TrainingProcess.Outcome.failed(problem);
         }
-        TrainingProcess.Outcome first = TrainingProcess.run(launch.get());
+        Launch launch = contender.launch(checkout, plan);
+        TrainingProcess.Outcome first = TrainingProcess.run(launch);
         if (first.failure() != null || first.foreignShare() <= LoadMonitor.LIMIT) {
             return first;
         }
-        TrainingProcess.Outcome second = TrainingProcess.run(launch.get());
+        TrainingProcess.Outcome second = TrainingProcess.run(launch);
         boolean better = second.failure() == null && second.foreignShare() < first.foreignShare();
         List<Double> set = disturbed.computeIfAbsent(contender, _ -> new ArrayList<>());
         (better ? first : second).steps().forEach(step -> set.add(step.seconds() * MICROS));
@@ -147,26 +148,26 @@ public final class TrainingComparison {
         return new Key(ours.quantized() ? "train.qlora" : "train.lora", plan.model().name(),
                 Map.of("layers", (long) plan.layers(), "sequences",
                         (long) plan.sequences(), "tokens", (long) plan.tokens()),
-                TrainingContender.text(ours.base()), "cpu", machine.isa(),
-                plan.threads(), "step", "cold");
+                TrainingContender.text(ours.base()), TrainingContender.text(plan.backend()),
+                plan.backend() == Backend.CPU ? machine.isa() : null, plan.threads(), "step", "cold");
     }
 
     private CaseResult row(TrainingContender ours) {
         Key key = key(ours);
         String repro = String.format(
                 "bench/nf4j-bench compare-training --model %s --layers %d --sequences %d --tokens %d --steps %d --rounds %d "
-                        + "--threads %d --out training.json",
+                        + "--backend %s --threads %d --out training.json",
                 plan.model().name(), plan.layers(), plan.sequences(), plan.tokens(), plan.steps(),
-                plan.rounds(), plan.threads());
+                plan.rounds(), TrainingContender.text(plan.backend()), plan.threads());
         Work work = plan.work(ours.quantized(), ours.base().bytes());
         List<TrainingProcess.Outcome> runs = counted.get(ours);
         String failure = runs.getLast().failure();
         if (failure != null) {
-            return new CaseResult(key.id(), key, repro, Status.SKIPPED, failure, work, null, null, null, null, List.of());
+            return new CaseResult(key.id(), key, repro, Status.SKIPPED, failure, work, null, null, null, null, peers(ours));
         }
         Verify verify = verify(runs);
         if (!verify.ok()) {
-            return new CaseResult(key.id(), key, repro, Status.VOID, "the loss is wrong", work, verify, null, null, null, List.of());
+            return new CaseResult(key.id(), key, repro, Status.VOID, "the loss is wrong", work, verify, null, null, null, peers(ours));
         }
         double foreign = runs.stream().mapToDouble(TrainingProcess.Outcome::foreignShare).average().orElse(0);
         boolean noisy = foreign > LoadMonitor.LIMIT;
@@ -177,10 +178,13 @@ public final class TrainingComparison {
                 foreign, null);
         Summary stats = Summary.of(samples);
         Rate rate = FloorProbe.rate(work, floors, ours.base() == DType.BF16, stats.median());
-        List<Peer> peers = contenders.stream().filter(other -> !other.equals(ours) && !counted.get(other).isEmpty())
-                .map(other -> peer(other, runs)).toList();
-        return new CaseResult(key.id(), key, repro, noisy ? Status.NOISY : Status.OK, note, work, verify, timing, stats, rate, peers,
+        return new CaseResult(key.id(), key, repro, noisy ? Status.NOISY : Status.OK, note, work, verify, timing, stats, rate, peers(ours),
                 step(runs));
+    }
+
+    private List<Peer> peers(TrainingContender ours) {
+        return contenders.stream().filter(other -> !other.equals(ours) && !counted.get(other).isEmpty())
+                .map(other -> peer(other, counted.get(ours))).toList();
     }
 
     private Peer peer(TrainingContender other, List<TrainingProcess.Outcome> ours) {
@@ -188,6 +192,9 @@ public final class TrainingComparison {
         String failure = theirs.getLast().failure();
         if (failure == null && !verify(theirs).ok()) {
             failure = "its loss is wrong";
+        }
+        if (failure == null && (ours.getLast().failure() != null || !verify(ours).ok())) {
+            failure = "there is nothing of ours to compare it with";
         }
         if (failure != null) {
             return new Peer(other.name(), null, failure, null, null, null);

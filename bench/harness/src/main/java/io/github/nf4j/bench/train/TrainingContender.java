@@ -1,5 +1,6 @@
 package io.github.nf4j.bench.train;
 
+import io.github.nf4j.Backend;
 import io.github.nf4j.DType;
 import io.github.nf4j.bench.cases.Models.Model;
 import io.github.nf4j.bench.run.Checkout;
@@ -11,7 +12,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 
 /// One way to train: nf4j, PEFT, or PEFT with bitsandbytes.
 ///
@@ -51,30 +51,43 @@ public record TrainingContender(boolean ours, boolean quantized, DType base, DTy
                 + (tuned ? "-tuned" : "") + (checkpointed ? "-checkpointed" : "");
     }
 
-    /// How to start it; empty without the Python environment that it needs.
-    Optional<Launch> launch(Checkout checkout, TrainingPlan plan) {
+    /// Why it cannot be started, or null.
+    String problem(Checkout checkout, TrainingPlan plan) {
+        if (plan.missing() != null) {
+            return plan.missing();
+        }
+        return ours || Files.isExecutable(python(checkout)) ? null : "not installed: run make interop";
+    }
+
+    private static Path python(Checkout checkout) {
+        return checkout.root().resolve("build/interop/bin/python");
+    }
+
+    Launch launch(Checkout checkout, TrainingPlan plan) {
         List<String> command = new ArrayList<>();
         Map<String, String> environment = new HashMap<>(Map.of("OMP_NUM_THREADS", Integer.toString(plan.threads())));
         if (ours) {
             command.addAll(
                     List.of(checkout.root().resolve("bench/nf4j-bench").toString(), "train", "--model", plan.model().name(), "--base",
-                            quantized ? "nf4" : "none", "--compute", text(base)));
+                            quantized ? "nf4" : "none", "--compute", text(base), "--backend", text(plan.backend())));
             environment.put("NF4J_BENCH_HEAP", "128m");
         } else {
-            Path python = checkout.root().resolve("build/interop/bin/python");
-            if (!Files.isExecutable(python)) {
-                return Optional.empty();
-            }
-            command.addAll(List.of(python.toString(), checkout.root().resolve("bench/peers/train.py").toString(), "--base", text(base),
-                    "--adapter", text(adapter)));
+            command.addAll(
+                    List.of(python(checkout).toString(), checkout.root().resolve("bench/peers/train.py").toString(), "--base", text(base),
+                            "--adapter", text(adapter)));
             command.addAll(sizes(plan.model()));
+            boolean cuda = plan.backend() == Backend.CUDA;
+            command.addAll(List.of("--device", cuda ? "cuda" : "cpu"));
             if (quantized) {
                 command.add("--quantized");
             }
             if (checkpointed) {
                 command.add("--checkpointed");
             }
-            environment.putAll(Map.of("HF_HUB_OFFLINE", "1", "CUDA_VISIBLE_DEVICES", ""));
+            environment.put("HF_HUB_OFFLINE", "1");
+            if (!cuda) {
+                environment.put("CUDA_VISIBLE_DEVICES", "");
+            }
         }
         command.addAll(List.of("--layers", Integer.toString(plan.layers()), "--sequences", Integer.toString(plan.sequences()), "--tokens",
                 Integer.toString(plan.tokens()), "--steps", Integer.toString(plan.steps()), "--threads", Integer.toString(plan.threads())));
@@ -82,7 +95,7 @@ public record TrainingContender(boolean ours, boolean quantized, DType base, DTy
             environment.putAll(KEEPING_ALLOCATOR);
             environment.put("LD_PRELOAD", checkout.driver("libany_vendor.so").toString());
         }
-        return Optional.of(new Launch(command, environment));
+        return new Launch(command, environment);
     }
 
     private static List<String> sizes(Model model) {
@@ -96,7 +109,7 @@ public record TrainingContender(boolean ours, boolean quantized, DType base, DTy
         return sizes;
     }
 
-    static String text(DType dtype) {
-        return dtype.name().toLowerCase(Locale.ROOT);
+    static String text(Enum<?> value) {
+        return value.name().toLowerCase(Locale.ROOT);
     }
 }

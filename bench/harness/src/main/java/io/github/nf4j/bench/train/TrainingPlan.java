@@ -1,5 +1,6 @@
 package io.github.nf4j.bench.train;
 
+import io.github.nf4j.Backend;
 import io.github.nf4j.bench.cases.Models.Model;
 import io.github.nf4j.bench.result.CaseResult.Work;
 
@@ -9,7 +10,9 @@ import io.github.nf4j.bench.result.CaseResult.Work;
 /// @param tokens in each sequence
 /// @param steps  counted steps of a process
 /// @param rounds processes of each contender
-public record TrainingPlan(Model model, int layers, int sequences, int tokens, int steps, int rounds, int threads) {
+/// @param missing why nothing can be trained there, which every row then says; else null
+public record TrainingPlan(Model model, int layers, int sequences, int tokens, int steps, int rounds, Backend backend, int threads,
+        String missing) {
     private static final int RANK = 16;
 
     int tokensPerStep() {

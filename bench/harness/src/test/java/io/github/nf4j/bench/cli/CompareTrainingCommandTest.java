@@ -3,11 +3,17 @@ package io.github.nf4j.bench.cli;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.github.nf4j.Backend;
+import io.github.nf4j.BackendUnavailableException;
+import io.github.nf4j.Device;
 import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.ResultFile;
 import io.github.nf4j.bench.result.ResultFiles;
+import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -38,6 +44,31 @@ class CompareTrainingCommandTest {
             double[] before = part.find(row.id()).orElseThrow().timing().samplesUs();
             assertEquals(4, row.timing().samplesUs().length);
             assertArrayEquals(before, new double[] {row.timing().samplesUs()[0], row.timing().samplesUs()[1]}, 1e-6);
+        }
+    }
+
+    @Test
+    void rowsOfAGpuThatIsNotThereSaySo() throws IOException {
+        assumeTrue(noCuda());
+        Path file = folder.resolve("cuda.json");
+        CommandRun run = run(file, "1", "f32$", "--backend", "cuda");
+        assertEquals(0, run.exitCode(), run::toString);
+        ResultFile result = ResultFiles.read(file);
+        assertEquals(List.of("train.lora", "train.qlora"), result.cases().stream().map(row -> row.key().op()).toList());
+        for (CaseResult row : result.cases()) {
+            assertTrue(row.status() == CaseResult.Status.SKIPPED && row.note().startsWith("no CUDA device: "), row::toString);
+            assertTrue(row.key().backend().equals("cuda") && row.repro().contains("--backend cuda"), row::toString);
+            assertEquals(3, row.peers().size(), row::toString); // the other of ours, and PEFT with and without bitsandbytes
+            assertTrue(row.peers().stream().allMatch(peer -> peer.note().startsWith("no CUDA device: ")), row::toString);
+        }
+        assertTrue(run.out().contains("| nf4j-qlora-f32 | SKIPPED: no CUDA device: "), run::toString);
+    }
+
+    private static boolean noCuda() {
+        try (Device _ = Device.open(Backend.CUDA)) {
+            return false;
+        } catch (BackendUnavailableException e) {
+            return true;
         }
     }
 

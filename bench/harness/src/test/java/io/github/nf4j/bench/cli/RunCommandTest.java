@@ -143,6 +143,19 @@ class RunCommandTest {
     }
 
     @Test
+    void cublasIsSaidInTheRowWhereItIsNotMeasured() {
+        Path file = folder.resolve("cublas.json");
+        CommandRun run = CommandRun.of("run", "--op", "^nf4.matmul$", "--shape", "m=1,", "--peers", "cublas", "--quick", "--out",
+                file.toString());
+        assertEquals(0, run.exitCode(), run::toString);
+        for (CaseResult row : ResultFiles.read(file).cases()) {
+            assertTrue(row.isMeasured(), row::toString);
+            CaseResult.Peer cublas = row.key().cache().equals("cold") ? row.peers().getFirst() : null;
+            assertTrue(cublas == null || cublas.note().matches("no CUDA device: .+|measured by make gpu-check.*"), row::toString);
+        }
+    }
+
+    @Test
     void qloraAndLoraTakeTurns() throws Exception {
         CommandRun run = CommandRun.of("race", "--layers", "1", "--tokens", "4,8", "--steps", "2", "--compute", "f32");
         assertEquals(0, run.exitCode(), run::toString);
