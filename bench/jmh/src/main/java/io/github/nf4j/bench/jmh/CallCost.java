@@ -1,21 +1,30 @@
 package io.github.nf4j.bench.jmh;
 
-import io.github.nf4j.Backend;
 import io.github.nf4j.DType;
-import io.github.nf4j.Device;
-import io.github.nf4j.DeviceOptions;
-import io.github.nf4j.Isa;
 import io.github.nf4j.Nf4Weight;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.bindings.Nf4jH;
+import io.github.nf4j.op.AdamwOptions;
+import io.github.nf4j.op.AdamwParameters;
+import io.github.nf4j.op.AttentionOps;
+import io.github.nf4j.op.AttentionShape;
+import io.github.nf4j.op.DenseOps;
+import io.github.nf4j.op.EmbeddingOps;
+import io.github.nf4j.op.LinearWeight;
+import io.github.nf4j.op.LoraOps;
+import io.github.nf4j.op.LoraWeights;
+import io.github.nf4j.op.LossOps;
 import io.github.nf4j.op.MemoryOps;
 import io.github.nf4j.op.MlpOps;
 import io.github.nf4j.op.Nf4Ops;
 import io.github.nf4j.op.NormOps;
+import io.github.nf4j.op.OptimOps;
+import io.github.nf4j.op.PackedSequences;
 import io.github.nf4j.op.RopeOps;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -29,7 +38,7 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
-/// What a call costs through the JVM, one operation family each, on tensors so small that nothing else is left.
+/// What a call costs through the JVM, at least one operation of each family, on tensors so small that little else is left.
 ///
 ///     bench/nf4j-jmh CallCost -prof gc
 ///
@@ -44,34 +53,44 @@ import org.openjdk.jmh.annotations.Warmup;
 public class CallCost {
     private static final int WIDTH = 64;
 
-    private Arena arena;
-    private Device device;
+    private SmallDevice small;
     private Stream stream;
     private Tensor x;
     private Tensor y;
     private Tensor row;
     private Tensor rstd;
     private Tensor table;
+    private Tensor token;
+    private Tensor dense;
     private Nf4Weight weight;
+    private LinearWeight packed;
+    private LinearWeight head;
+    private LoraWeights lora;
+    private AttentionShape attention;
+    private PackedSequences sequences;
+    private AdamwOptions adamw;
+    private AdamwParameters parameters;
 
     @Setup
     public void open() {
-        arena = Arena.ofConfined();
-        device = Device.open(new DeviceOptions(Backend.CPU, 0, 1, Isa.AUTO));
-        stream = device.newStream();
-        x = tensor(1, WIDTH);
-        y = tensor(1, WIDTH);
-        row = tensor(1, WIDTH);
-        rstd = tensor(1, 1);
-        table = tensor(1, WIDTH);
-        Tensor dense = tensor(WIDTH, WIDTH);
+        small = new SmallDevice();
+        stream = small.stream();
+        x = small.tensor(1, WIDTH);
+        y = small.tensor(1, WIDTH);
+        row = small.tensor(1, WIDTH);
+        rstd = small.tensor(1, 1);
+        table = small.tensor(1, WIDTH);
+        token = small.zero();
+        dense = small.tensor(WIDTH, WIDTH);
         weight = Nf4Weight.quantize(stream, dense, 64, true);
-    }
-
-    private Tensor tensor(long rows, long cols) {
-        Tensor tensor = Tensor.ofHost(arena.allocate(rows * cols * Float.BYTES, 64), DType.F32, rows, cols);
-        MemoryOps.fill(stream, 0.5, tensor);
-        return tensor;
+        packed = LinearWeight.nf4(weight, null);
+        head = LinearWeight.dense(dense, null);
+        lora = new LoraWeights(row, small.tensor(WIDTH, 1), 1);
+        attention = AttentionShape.of(1, 1, WIDTH);
+        sequences = PackedSequences.ofLengths(1);
+        adamw = new AdamwOptions(0, 0.9f, 0.999f, 1e-8f, 0, 1);
+        parameters = new AdamwParameters(List.of(new AdamwParameters.Parameter(small.tensor(1, WIDTH), row, small.tensor(1, WIDTH),
+                small.tensor(1, WIDTH), null)));
     }
 
     @TearDown
@@ -80,9 +99,7 @@ public class CallCost {
             throw new AssertionError();
         }
         weight.close();
-        stream.close();
-        device.close();
-        arena.close();
+        small.close();
     }
 
     /// A downcall that does nothing: the least that there is.
@@ -117,8 +134,38 @@ public class CallCost {
     }
 
     @Benchmark
+    public void embeddingForward() {
+        EmbeddingOps.forward(stream, token, dense, y);
+    }
+
+    @Benchmark
+    public void attentionForward() {
+        AttentionOps.forward(stream, attention, sequences, x, row, table, rstd, y);
+    }
+
+    @Benchmark
     public void nf4Matmul() {
         Nf4Ops.matmul(stream, x, weight, null, y);
+    }
+
+    @Benchmark
+    public void denseMatmul() {
+        DenseOps.matmul(stream, false, true, 1, 0, x, dense, null, y);
+    }
+
+    @Benchmark
+    public void loraForward() {
+        LoraOps.forward(stream, x, packed, lora, rstd, y);
+    }
+
+    @Benchmark
+    public void crossEntropy() {
+        LossOps.linearCrossEntropy(stream, x, head, token, 1, rstd, y);
+    }
+
+    @Benchmark
+    public void adamw() {
+        OptimOps.adamw(stream, adamw, parameters, null);
     }
 
     /// The right way to pass memory: the view was made once.

@@ -1,11 +1,5 @@
 package io.github.nf4j.bench.jmh;
 
-import io.github.nf4j.Backend;
-import io.github.nf4j.DType;
-import io.github.nf4j.Device;
-import io.github.nf4j.DeviceOptions;
-import io.github.nf4j.Isa;
-import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.autograd.LinearFunction;
 import io.github.nf4j.autograd.SwiGluFunction;
@@ -13,8 +7,6 @@ import io.github.nf4j.autograd.Tape;
 import io.github.nf4j.autograd.TensorPool;
 import io.github.nf4j.autograd.Variable;
 import io.github.nf4j.op.LinearWeight;
-import io.github.nf4j.op.MemoryOps;
-import java.lang.foreign.Arena;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -40,9 +32,7 @@ import org.openjdk.jmh.annotations.Warmup;
 public class TapeCost {
     private static final int WIDTH = 16;
 
-    private Arena arena;
-    private Device device;
-    private Stream stream;
+    private SmallDevice small;
     private TensorPool pool;
     private Tensor x;
     private LinearWeight gate;
@@ -50,27 +40,17 @@ public class TapeCost {
 
     @Setup
     public void open() {
-        arena = Arena.ofConfined();
-        device = Device.open(new DeviceOptions(Backend.CPU, 0, 1, Isa.AUTO));
-        stream = device.newStream();
-        pool = new TensorPool(stream);
-        x = tensor(1, WIDTH);
-        gate = LinearWeight.dense(tensor(WIDTH, WIDTH), null);
-        up = LinearWeight.dense(tensor(WIDTH, WIDTH), null);
-    }
-
-    private Tensor tensor(long rows, long cols) {
-        Tensor tensor = Tensor.ofHost(arena.allocate(rows * cols * Float.BYTES, 64), DType.F32, rows, cols);
-        MemoryOps.fill(stream, 0.1, tensor);
-        return tensor;
+        small = new SmallDevice();
+        pool = new TensorPool(small.stream());
+        x = small.tensor(1, WIDTH);
+        gate = LinearWeight.dense(small.tensor(WIDTH, WIDTH), null);
+        up = LinearWeight.dense(small.tensor(WIDTH, WIDTH), null);
     }
 
     @TearDown
     public void close() {
         pool.close();
-        stream.close();
-        device.close();
-        arena.close();
+        small.close();
     }
 
     /// The kernels' share: what the other two do beyond it is the tape's.
