@@ -46,12 +46,13 @@ public final class ChatTemplate {
 
     private static Optional<ChatTemplate> findInFolder(Path folder) throws IOException {
         SpecialTokens specialTokens = SpecialTokens.read(folder);
-        Path file = folder.resolve("chat_template.jinja");
+        Path file = FolderFiles.resolve(folder, "chat_template.jinja");
         if (Files.exists(file)) {
+            MappedFile.requireFile(file);
             String template = JsonObject.decodeUtf8(file, "template", ByteBuffer.wrap(Files.readAllBytes(file)));
             return Optional.of(new ChatTemplate(file, template, specialTokens));
         }
-        Path config = folder.resolve("tokenizer_config.json");
+        Path config = FolderFiles.resolve(folder, "tokenizer_config.json");
         if (!Files.exists(config)) {
             return Optional.empty();
         }

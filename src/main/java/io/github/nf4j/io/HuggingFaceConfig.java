@@ -34,8 +34,8 @@ final class HuggingFaceConfig {
     }
 
     static ModelConfig read(Path folder) throws IOException {
-        ModelConfig config = new HuggingFaceConfig(JsonObject.read(folder.resolve("config.json"))).read();
-        Path generation = folder.resolve("generation_config.json");
+        ModelConfig config = new HuggingFaceConfig(JsonObject.read(FolderFiles.resolve(folder, "config.json"))).read();
+        Path generation = FolderFiles.resolve(folder, "generation_config.json");
         if (!Files.exists(generation)) {
             return config;
         }

@@ -45,11 +45,11 @@ public final class ModelFolder {
             for (Path file : (Iterable<Path>) files::iterator) {
                 String name = file.getFileName().toString();
                 if (Files.isRegularFile(file) && !WEIGHTS.matcher(name).matches() && !name.equals("config.json")) {
-                    Files.copy(file, folder.resolve(name));
+                    Files.copy(FolderFiles.resolve(model, name), folder.resolve(name));
                 }
             }
         }
-        ObjectNode config = JsonObject.read(model.resolve("config.json")).node();
+        ObjectNode config = JsonObject.read(FolderFiles.resolve(model, "config.json")).node();
         config.remove("quantization_config");
         config.put(config.has("torch_dtype") ? "torch_dtype" : "dtype", name(dtype));
         write(folder.resolve("config.json"), config);

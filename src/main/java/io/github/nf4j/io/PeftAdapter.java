@@ -45,8 +45,8 @@ public record PeftAdapter(PeftConfig config, Map<String, Matrices> modules) {
             throw new NoSuchFileException(folder.toString(), null, "no such folder; expected an adapter with "
                     + CONFIG);
         }
-        PeftConfig config = PeftConfigJson.read(JsonObject.read(folder.resolve(CONFIG)));
-        Safetensors weights = Safetensors.open(folder.resolve(WEIGHTS), arena);
+        PeftConfig config = PeftConfigJson.read(JsonObject.read(FolderFiles.resolve(folder, CONFIG)));
+        Safetensors weights = Safetensors.open(FolderFiles.resolve(folder, WEIGHTS), arena);
         Map<String, Matrices> modules = new TreeMap<>();
         for (String name : weights.names()) {
             String path = modulePath(weights, name);

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.HashMap;
@@ -24,8 +25,8 @@ final class SafetensorsWeights implements WeightSource {
     }
 
     static SafetensorsWeights open(Path folder, Arena arena) throws IOException {
-        Path single = folder.resolve("model.safetensors");
-        Path index = folder.resolve("model.safetensors.index.json");
+        Path single = FolderFiles.resolve(folder, "model.safetensors");
+        Path index = FolderFiles.resolve(folder, "model.safetensors.index.json");
         Map<String, Safetensors> files = new HashMap<>();
         if (Files.exists(single)) {
             Safetensors opened = Safetensors.open(single, arena);
@@ -67,15 +68,23 @@ final class SafetensorsWeights implements WeightSource {
 
     private static Safetensors openShard(JsonObject weightMap, String tensor, String shard, Path folder, Arena arena)
             throws IOException {
-        if (shard.isEmpty() || shard.equals("..") || shard.contains("/") || shard.contains("\\")
-                || shard.indexOf('\0') >= 0) {
+        if (!isFileName(shard)) {
             throw weightMap.problem(tensor, "'" + shard + "' is not the name of a file in this folder");
         }
-        Path path = folder.resolve(shard);
-        if (!Files.exists(path)) {
+        Path path = FolderFiles.resolve(folder, shard);
+        if (!Files.isRegularFile(path)) {
             throw weightMap.problem(tensor, "the shard " + shard + " is missing");
         }
         return Safetensors.open(path, arena);
+    }
+
+    private static boolean isFileName(String shard) {
+        try {
+            Path.of(shard);
+        } catch (InvalidPathException e) { // a zero, or half of a surrogate pair
+            return false;
+        }
+        return !shard.isEmpty() && !shard.equals(".") && !shard.equals("..") && !shard.contains("/") && !shard.contains("\\");
     }
 
     @Override

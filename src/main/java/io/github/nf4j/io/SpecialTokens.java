@@ -16,8 +16,9 @@ record SpecialTokens(Map<String, String> texts) {
     /// From `tokenizer_config.json`, where a token is a string or an object with its `content`.
     static SpecialTokens read(Path folder) throws IOException {
         Map<String, String> texts = new LinkedHashMap<>();
-        if (Files.exists(folder.resolve(CONFIG))) {
-            JsonObject config = JsonObject.read(folder.resolve(CONFIG));
+        Path file = FolderFiles.resolve(folder, CONFIG);
+        if (Files.exists(file)) {
+            JsonObject config = JsonObject.read(file);
             for (String name : List.of("bos_token", "eos_token", "pad_token", "unk_token")) {
                 if (config.has(name)) {
                     JsonNode token = config.get(name);

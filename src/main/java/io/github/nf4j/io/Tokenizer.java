@@ -53,13 +53,14 @@ public final class Tokenizer implements AutoCloseable {
         if (!Files.isDirectory(model)) {
             return GgufTokenizer.open(model);
         }
-        TokenizerJson json = TokenizerJson.read(model.resolve("tokenizer.json"));
+        TokenizerJson json = TokenizerJson.read(FolderFiles.resolve(model, "tokenizer.json"));
         SpecialTokens special = SpecialTokens.read(model);
         Set<Integer> eosIds = new LinkedHashSet<>();
         json.id(special.texts().get("eos_token")).ifPresent(eosIds::add);
-        for (String config : List.of("generation_config.json", "config.json")) {
-            if (Files.exists(model.resolve(config))) {
-                eosIds.addAll(JsonObject.read(model.resolve(config)).integers("eos_token_id", Integer.MAX_VALUE));
+        for (String name : List.of("generation_config.json", "config.json")) {
+            Path config = FolderFiles.resolve(model, name);
+            if (Files.exists(config)) {
+                eosIds.addAll(JsonObject.read(config).integers("eos_token_id", Integer.MAX_VALUE));
             }
         }
         return new Tokenizer(json, List.copyOf(eosIds), json.id(special.texts().get("pad_token")));

@@ -130,19 +130,25 @@ class ModelFilesTest {
             "'model.norm.weight':'/etc/passwd'                       | not the name of a file in this folder",
             "'model.norm.weight':'sub\\\\..'                         | not the name of a file in this folder",
             "'model.norm.weight':'..'                                | not the name of a file in this folder",
+            "'model.norm.weight':'.'                                 | not the name of a file in this folder",
+            "'model.norm.weight':''                                  | not the name of a file in this folder",
+            "'model.norm.weight':'\\ud800'                            | not the name of a file in this folder",
+            "'model.norm.weight':'\\u0000'                            | not the name of a file in this folder",
+            "'model.norm.weight':'folder'                            | the shard folder is missing",
+            "'model.norm.weight':null                                | missing",
             "'model.norm.weight':'model-00001-of-00004.safetensors'  | is not in model-00001",
             "'model.norm.other':'model-00004-of-00004.safetensors'   | is not in model-00004",
             "'model.norm.weight':7                                   | expected a string",
             "'lm_head.weight':'model-00004-of-00004.safetensors'     | Duplicate"})
     void refusesIndexesThatLie(String lie, String expected) throws IOException {
         copyAll("models/llama-sharded");
+        Files.createDirectory(folder.resolve("folder"));
         Path index = folder.resolve("model.safetensors.index.json");
         String entry = "\"model.norm.weight\": \"model-00004-of-00004.safetensors\"";
         String text = Files.readString(index);
         assertTrue(text.contains(entry));
         Files.writeString(index, text.replace(entry, lie.replace('\'', '"')));
-        String message = assertThrows(FileFormatException.class, () -> ModelFiles.open(folder, arena)).getMessage();
-        assertTrue(message.contains(expected) && message.contains("model.safetensors.index.json"), message);
+        Refusal.expect(index, expected, () -> ModelFiles.open(folder, arena));
     }
 
     @Test
@@ -154,6 +160,42 @@ class ModelFilesTest {
         String message = assertThrows(FileFormatException.class, () -> ModelFiles.open(folder, arena)).getMessage();
         assertTrue(message.contains("model.layers.1.input_layernorm.weight") && message.contains("does not list"),
                 message);
+    }
+
+    @Test
+    void refusesATensorInTwoShards() throws IOException {
+        copyAll("models/llama-sharded");
+        Path first = folder.resolve("model-00001-of-00004.safetensors");
+        List<RawTensor> tensors = new ArrayList<>();
+        for (String shard : List.of("model-00001-of-00004.safetensors", "model-00004-of-00004.safetensors")) {
+            Safetensors file = Safetensors.open(Fixtures.path("models/llama-sharded").resolve(shard), arena);
+            file.names().stream().filter(name -> shard.contains("00001") || name.equals("model.norm.weight")).map(file::tensor)
+                    .forEach(tensors::add);
+        }
+        Safetensors.write(first, tensors, Map.of());
+        Refusal.expect(first, "tensor 'model.norm.weight': the index does not list it here", () -> ModelFiles.open(folder, arena));
+    }
+
+    /// The index lists a shard twice, under its name and under that of a link to it.
+    @Test
+    void refusesOneShardUnderTwoNames() throws IOException {
+        copyAll("models/llama-sharded");
+        Files.createSymbolicLink(folder.resolve("again.safetensors"), Path.of("model-00004-of-00004.safetensors"));
+        Path index = folder.resolve("model.safetensors.index.json");
+        Files.writeString(index, Files.readString(index).replace("\"model.norm.weight\": \"model-00004-of-00004.safetensors\"",
+                "\"model.norm.weight\": \"again.safetensors\""));
+        String message = assertThrows(FileFormatException.class, () -> ModelFiles.open(folder, arena)).getMessage();
+        assertTrue(message.contains("the index does not list it here"), message);
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '`',
+            value = {"{}|weight_map: missing", "{'weight_map': []}|weight_map: expected an object",
+                    "{'weight_map': {'x': 'y'}|malformed", "[]|expected a JSON object"})
+    void refusesIndexesThatAreNone(String json, String expected) throws IOException {
+        copy("models/llama-sharded", "config.json");
+        Path index = Files.writeString(folder.resolve("model.safetensors.index.json"), json.replace('\'', '"'));
+        Refusal.expect(index, expected, () -> ModelFiles.open(folder, arena));
     }
 
     /// A fixture with one tensor replaced or added.
