@@ -6,7 +6,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.regex.Matcher;
+import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
@@ -116,7 +116,7 @@ public record PeftConfig(
         return switch (modules) {
             case Modules.Named(List<String> names) -> names.stream()
                     .anyMatch(n -> path.equals(n) || path.endsWith("." + n));
-            case Modules.Matching(String regex) -> BoundedRegex.matcher(regex, path).matches();
+            case Modules.Matching(String regex) -> BoundedRegex.matches(regex, path);
             case Modules.AllLinear() -> !path.equals("lm_head");
         };
     }
@@ -125,9 +125,9 @@ public record PeftConfig(
         List<String> names = layersPattern.isEmpty() ? List.of("[^.]*") : layersPattern;
         String before = layersPattern.isEmpty() ? ".*?\\." : "(?:^|.*?\\.)";
         for (String name : names) {
-            Matcher matcher = BoundedRegex.matcher(layerBehind(before, name), path);
-            if (matcher.lookingAt()) {
-                return Optional.of(Integer.valueOf(matcher.group("index")));
+            Optional<MatchResult> match = BoundedRegex.lookingAt(layerBehind(before, name), path);
+            if (match.isPresent()) {
+                return Optional.of(Integer.valueOf(match.get().group("index")));
             }
         }
         return Optional.empty();
@@ -159,7 +159,7 @@ public record PeftConfig(
 
     private static <T> T byPattern(Map<String, T> patterns, String path, T otherwise) {
         for (Map.Entry<String, T> pattern : patterns.entrySet()) {
-            if (BoundedRegex.matcher(atTheEnd(pattern.getKey()), path).lookingAt()) {
+            if (BoundedRegex.lookingAt(atTheEnd(pattern.getKey()), path).isPresent()) {
                 return pattern.getValue();
             }
         }

@@ -62,7 +62,11 @@ final class Checkpoint {
                 throw new FileFormatException(file, "settings", "the interrupted run had [" + header.get("settings")
                         + "], this one has [" + settings + "]; resume with the same options and data");
             }
-            return Integer.parseInt(header.get("step"));
+            String step = header.getOrDefault("step", "nothing");
+            if (!step.matches("[0-9]{1,9}")) {
+                throw new FileFormatException(file, "step", "expected a number, found " + step);
+            }
+            return Integer.parseInt(step);
         }
     }
 

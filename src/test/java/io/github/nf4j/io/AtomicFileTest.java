@@ -83,4 +83,23 @@ class AtomicFileTest {
             assertEquals(List.of(file), files.toList());
         }
     }
+
+    /// Who may write into the folder could otherwise have any file of ours overwritten.
+    @Test
+    void aLinkInTheTemporaryFilesPlaceIsNotFollowed() throws IOException {
+        Path victim = Files.writeString(folder.resolve("victim"), "precious");
+        Files.createSymbolicLink(folder.resolve(".file.txt." + ProcessHandle.current().pid() + ".tmp"), victim);
+        assertThrows(IOException.class, () -> AtomicFile.write(folder.resolve("file.txt"), "new"));
+        assertEquals("precious", Files.readString(victim));
+    }
+
+    /// The file is replaced, not what a link in its place leads to.
+    @Test
+    void aLinkInTheFilesPlaceIsReplaced() throws IOException {
+        Path other = Files.writeString(folder.resolve("other"), "precious");
+        Path file = Files.createSymbolicLink(folder.resolve("file.txt"), other);
+        AtomicFile.write(file, "new");
+        assertEquals("new", Files.readString(file));
+        assertEquals("precious", Files.readString(other));
+    }
 }

@@ -24,9 +24,16 @@ public final class FuzzTarget {
     private static final String PACKED = "model.layers.0.mlp.down_proj.weight";
     private static final String STATE = PACKED + ".quant_state.bitsandbytes__nf4";
 
-    /// The formats, in lower case the names of their folders of `src/test/resources/fuzz`.
+    /// The formats, in lower case the names of their folders of `src/test/resources/fuzz`, and the names of the files that are read.
     enum Format {
-        SAFETENSORS, GGUF, CONFIG, TOKENIZER, ADAPTER, JSONL, QUANT_STATE;
+        SAFETENSORS("model.safetensors"), GGUF("model.gguf"), CONFIG("config.json"), TOKENIZER("tokenizer.json"),
+        ADAPTER("adapter_config.json"), JSONL("data.jsonl"), QUANT_STATE("model.safetensors");
+
+        private final String file;
+
+        Format(String file) {
+            this.file = file;
+        }
 
         String folder() {
             return name().toLowerCase(Locale.ROOT);
@@ -60,27 +67,39 @@ public final class FuzzTarget {
 
     /// Whether the bytes were read; false if they were refused.
     boolean read(Format format, byte[] bytes) throws IOException {
-        try (Arena arena = Arena.ofConfined()) {
-            switch (format) {
-                case SAFETENSORS -> readSafetensors(Safetensors.open(write("model.safetensors", bytes), arena));
-                case GGUF -> readGguf(Gguf.open(write("model.gguf", bytes), arena), arena);
-                case CONFIG -> {
-                    write("config.json", bytes);
-                    HuggingFaceConfig.read(folder);
-                }
-                case TOKENIZER -> readTokenizer(TokenizerJson.read(write("tokenizer.json", bytes)));
-                case ADAPTER -> readAdapter(PeftConfigJson.read(JsonObject.read(write("adapter_config.json", bytes))));
-                case JSONL -> Dataset.read(write("data.jsonl", bytes), encoder(), 64);
-                case QUANT_STATE -> readQuantState(bytes, arena);
-            }
+        try {
+            readOrRefuse(format, bytes);
             return true;
         } catch (FileFormatException e) {
             return false;
         }
     }
 
-    private Path write(String name, byte[] bytes) throws IOException {
-        return Files.write(folder.resolve(name), bytes);
+    /// @throws FileFormatException if the bytes are refused
+    void readOrRefuse(Format format, byte[] bytes) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            switch (format) {
+                case SAFETENSORS -> readSafetensors(Safetensors.open(write(format, bytes), arena));
+                case GGUF -> readGguf(Gguf.open(write(format, bytes), arena), arena);
+                case CONFIG -> {
+                    write(format, bytes);
+                    HuggingFaceConfig.read(folder);
+                }
+                case TOKENIZER -> readTokenizer(TokenizerJson.read(write(format, bytes)));
+                case ADAPTER -> readAdapter(PeftConfigJson.read(JsonObject.read(write(format, bytes))));
+                case JSONL -> Dataset.read(write(format, bytes), encoder(), 64);
+                case QUANT_STATE -> readQuantState(bytes, arena);
+            }
+        }
+    }
+
+    /// The file that bytes of this format are written to.
+    Path file(Format format) {
+        return folder.resolve(format.file);
+    }
+
+    private Path write(Format format, byte[] bytes) throws IOException {
+        return Files.write(file(format), bytes);
     }
 
     private static void readSafetensors(Safetensors file) {
@@ -103,12 +122,12 @@ public final class FuzzTarget {
         }
     }
 
-    private static void readAdapter(PeftConfig config) {
+    private void readAdapter(PeftConfig config) {
         try {
             config.targets("model.layers.0.self_attn.q_proj");
             config.rank("model.layers.0.self_attn.q_proj");
         } catch (IllegalArgumentException e) {
-            throw new FileFormatException(Path.of("adapter_config.json"), "pattern", e.getMessage(), e);
+            throw new FileFormatException(file(Format.ADAPTER), "pattern", e.getMessage(), e);
         }
     }
 

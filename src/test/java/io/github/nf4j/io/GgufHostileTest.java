@@ -3,7 +3,6 @@ package io.github.nf4j.io;
 import static io.github.nf4j.io.GgufWriter.concat;
 import static io.github.nf4j.io.GgufWriter.i32;
 import static io.github.nf4j.io.GgufWriter.i64;
-import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -38,7 +37,10 @@ class GgufHostileTest {
                 lie("more keys than bytes", w -> w.announcedKeys = 1L << 62, "keys are announced"),
                 lie("one key too many", w -> w.announcedKeys = 2L, "string"),
                 lie("one tensor too many", w -> w.announcedTensors = 2L, "tensor"),
+                lie("more keys than any model has", GgufHostileTest::manyKeys, "keys are announced"),
                 lie("a key twice", w -> w.u32("a", 1).u32("a", 1), "key 'a': given twice"),
+                lie("a key that would clear the screen", w -> w.u32("\u001b[2J", 1).u32("\u001b[2J", 1), "given twice"),
+                lie("a key longer than a page", w -> w.u32("k".repeat(1 << 20), 1).u32("k".repeat(1 << 20), 1), "kkk"),
                 lie("an unknown value type", w -> w.raw("a", 13, i64(0)), "unknown value type 13"),
                 lie("a bool that is 2", w -> w.raw("a", 7, new byte[] {2}), "bool"),
                 lie("a string as long as memory", w -> w.raw("a", 8, i64(Long.MAX_VALUE)), "string"),
@@ -77,6 +79,12 @@ class GgufHostileTest {
         return Arguments.of(name, lie, expected);
     }
 
+    private static void manyKeys(GgufWriter writer) {
+        for (int i = 0; i <= 100_000; i++) {
+            writer.bool("key" + i, true);
+        }
+    }
+
     private static GgufWriter honest() {
         return new GgufWriter().string("general.architecture", "llama").tensor("x", new long[] {1, 8}, new float[8]);
     }
@@ -87,11 +95,7 @@ class GgufHostileTest {
         GgufWriter writer = honest();
         lie.accept(writer);
         Path path = writer.write(folder.resolve("hostile.gguf"));
-        try (Arena arena = Arena.ofConfined()) {
-            FileFormatException e = assertThrows(FileFormatException.class, () -> Gguf.open(path, arena));
-            assertEquals(path, e.file());
-            assertTrue(e.getMessage().contains(expected), e.getMessage());
-        }
+        Refusal.expect(path, expected, () -> Gguf.open(path, Arena.ofAuto()));
     }
 
     @Test

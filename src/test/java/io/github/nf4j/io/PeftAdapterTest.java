@@ -97,6 +97,14 @@ class PeftAdapterTest {
                 "a module named by its whole path is not filtered by layers");
     }
 
+    @Test
+    void refusesPatternsThatTakeAllOfTheStack() {
+        PeftConfig config = config(new Modules.Matching("(?:[a-z]|x)*"));
+        assertTrue(config.targets("a".repeat(100)));
+        assertTrue(assertThrows(IllegalArgumentException.class, () -> config.targets("a".repeat(100_000))).getMessage()
+                .contains("too much stack"));
+    }
+
     private static PeftConfig config(Modules targets) {
         return config(targets, new Modules.Named(List.of()), List.of(), List.of());
     }

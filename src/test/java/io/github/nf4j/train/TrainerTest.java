@@ -16,6 +16,7 @@ import io.github.nf4j.autograd.Parameter;
 import io.github.nf4j.io.FileFormatException;
 import io.github.nf4j.io.ModelFiles;
 import io.github.nf4j.io.PeftConfig;
+import io.github.nf4j.io.Safetensors;
 import io.github.nf4j.nn.LlamaModel;
 import io.github.nf4j.nn.Quantization;
 import io.github.nf4j.nn.WeightSource;
@@ -29,6 +30,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -218,6 +220,14 @@ class TrainerTest {
         try (Session session = Session.f32(0, settings(4, 4, 1), data)) {
             assertThrows(FileFormatException.class, () -> session.trainer.resume(folder, "setup"));
         }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "four", "-4", "99999999999"})
+    void refusesACheckpointWhoseStepIsNone(String step) throws IOException {
+        Safetensors.write(folder.resolve(Checkpoint.FILE), List.of(), Map.of("settings", "setup", "step", step));
+        FileFormatException e = assertThrows(FileFormatException.class, () -> Checkpoint.step(folder, "setup"));
+        assertTrue(e.getMessage().contains("step: expected a number"), e.getMessage());
     }
 
     @Test
