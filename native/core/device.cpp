@@ -2,6 +2,7 @@
 #include "core/check.h"
 #include "core/loader.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <new>
 
@@ -59,6 +60,13 @@ int32_t allocate(const Check &check, nf4j_device *device, decltype(Backend::allo
                  void **data) {
     if (device->captures > 0) return check.refuse_captured("a stream of the device");
     return check.call(kind, device, device, bytes, data);
+}
+
+// Whether there can be a matrix of these sizes, of which 0 is one that is not given.
+bool fits_memory(int64_t rows, int64_t cols) {
+    int64_t bytes;
+    return !__builtin_mul_overflow(std::max<int64_t>(rows, 1), std::max<int64_t>(cols, 1), &bytes) &&
+           !__builtin_mul_overflow(bytes, 8, &bytes);
 }
 
 bool is_host(int32_t backend) { return backend != NF4J_BACKEND_CUDA; }
@@ -200,6 +208,11 @@ int32_t nf4j_explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t 
     const Check check("explain");
     if (!check.stream(stream) || !check.at_least("m", m, 0) || !check.at_least("n", n, 0) ||
         !check.at_least("k", k, 0) || !check.text(text, capacity)) {
+        return NF4J_INVALID_ARGUMENT;
+    }
+    if (!fits_memory(m, n) || !fits_memory(m, k) || !fits_memory(n, k)) {
+        check.refuse("m, n and k are %lld, %lld and %lld, expected sizes whose products fit into memory",
+                     static_cast<long long>(m), static_cast<long long>(n), static_cast<long long>(k));
         return NF4J_INVALID_ARGUMENT;
     }
     if (operation < NF4J_OP_NF4_QUANTIZE || operation > NF4J_OP_MEMORY) {

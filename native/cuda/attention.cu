@@ -15,9 +15,13 @@ namespace {
 
 constexpr int most_rows = INT32_MAX - 1024;  // of a sequence: those of the last tile have numbers, too
 
+int32_t refuse_head_dim(int64_t head_dim) {
+    return fail(NF4J_UNSUPPORTED, "attention: head_dim is %lld, the kernels go up to %d",
+                static_cast<long long>(head_dim), largest_head_dim);
+}
+
 int32_t check_head_dim(const nf4j_attention_options *o) {
-    if (o->head_dim <= largest_head_dim) return NF4J_OK;
-    return fail(NF4J_UNSUPPORTED, "attention: head_dim is %d, the kernels go up to %d", o->head_dim, largest_head_dim);
+    return o->head_dim <= largest_head_dim ? NF4J_OK : refuse_head_dim(o->head_dim);
 }
 
 // Calls body(problem, tiles) for as many sequences at a time as a launch takes, each cut into tiles of `rows` rows, of
@@ -173,31 +177,37 @@ int32_t attention_backward(nf4j_stream *stream, const nf4j_attention_options *op
 }
 
 // What a call for one causal sequence of m tokens would take.
-void explain_attention(int64_t m, int64_t heads, int64_t head_dim, int32_t dtype, const Traits &device, char *text,
-                       int64_t capacity) {
+int32_t explain_attention(int64_t m, int64_t heads, int64_t head_dim, int32_t dtype, const Traits &device, char *text,
+                          int64_t capacity) {
+    if (head_dim > largest_head_dim) return refuse_head_dim(head_dim);
     const auto size = static_cast<size_t>(capacity);
     const auto d = static_cast<int>(head_dim);
+    const auto delta_bytes = static_cast<long long>(m * heads * 4);
     if (takes_tensor_cores(d, dtype)) {
         with_bf16_tiles(d, [&](auto tiles) {
             using Tiles = decltype(tiles);
-            const auto describe = [&](auto forward, auto dq, auto dkv) {
+            const auto describe = [&](auto forward, auto dq, auto dkv, const char *why) {
                 std::snprintf(text, size,
                               "mma_bf16, tiles of %dx%d (queries times heads, keys), dq %dx%d, dk and dv %dx%d (keys, "
-                              "queries), %d stages, %lld blocks forward",
+                              "queries), %d stages, %lld blocks forward, workspace of %lld bytes backward: %s",
                               forward.rows, forward.cols, dq.rows, dq.cols, dkv.rows, dkv.cols, forward.stages,
-                              static_cast<long long>(ceil_div(m, forward.rows) * heads));
+                              static_cast<long long>(ceil_div(m, forward.rows) * heads), delta_bytes, why);
             };
             using Big = typename Tiles::BigForward;
             if (takes_big_tiles<Big>(m, heads, device))
-                describe(Big{}, typename Tiles::BigDq{}, typename Tiles::BigDkv{});
+                describe(Big{}, typename Tiles::BigDq{}, typename Tiles::BigDkv{},
+                         "big tiles keep every multiprocessor busy");
             else
-                describe(typename Tiles::SmallForward{}, typename Tiles::SmallDq{}, typename Tiles::SmallDkv{});
+                describe(typename Tiles::SmallForward{}, typename Tiles::SmallDq{}, typename Tiles::SmallDkv{},
+                         "big tiles would leave multiprocessors idle");
             return NF4J_OK;
         });
     } else {
         with_f32_shape(d, dtype, [&](auto shape, auto) {
-            std::snprintf(text, size, "ffma_f32, tiles of %dx%d (queries, keys), 1 stage, %lld blocks forward: %s",
-                          shape.rows, shape.cols, static_cast<long long>(ceil_div(m, shape.rows) * heads),
+            std::snprintf(text, size,
+                          "ffma_f32, tiles of %dx%d (queries, keys), 1 stage, %lld blocks forward, workspace of %lld "
+                          "bytes backward: %s",
+                          shape.rows, shape.cols, static_cast<long long>(ceil_div(m, shape.rows) * heads), delta_bytes,
                           dtype == NF4J_F32 ? "F32 keeps its bits on FFMA alone" : "the head is wider than 128");
             return NF4J_OK;
         });
@@ -211,11 +221,12 @@ void explain_attention(int64_t m, int64_t heads, int64_t head_dim, int32_t dtype
     std::snprintf(text + used, size - used, "; forward it moves %.3g MB and takes %.3g GFLOP, backward %.3g GFLOP",
                   bytes / 1e6, 2 * product / 1e9, 5 * product / 1e9);
     const KnownDevice *known = find_known_device(device.name);
-    if (!known) return;
+    if (!known) return NF4J_OK;
     const double memory = bytes / known->bandwidth, arithmetic = 2 * product / (bf16 ? known->bf16 : known->f32);
     used = std::strlen(text);
     std::snprintf(text + used, size - used, ", forward at least %.3g us on %s: %s", std::max(memory, arithmetic) * 1e6,
                   known->traits.name, memory > arithmetic ? "memory" : "arithmetic");
+    return NF4J_OK;
 }
 
 }  // namespace nf4j::cuda

@@ -44,7 +44,9 @@ int32_t free(nf4j_device *, void *data) {
 }
 
 int32_t explain(nf4j_stream *, int32_t, int64_t, int64_t, int64_t, int32_t, char *text, int64_t capacity) {
-    std::snprintf(text, static_cast<size_t>(capacity), "reference: scalar loops, sums in double");
+    std::snprintf(
+        text, static_cast<size_t>(capacity),
+        "reference, scalar loops, no tiles, workspace of 0 bytes: it is the specification, so sums are in double");
     return NF4J_OK;
 }
 

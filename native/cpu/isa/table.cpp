@@ -2,6 +2,7 @@
 #include "cpu/device.h"
 #include "cpu/isa/kernels.h"
 #include "cpu/isa/micro_kernel.h"
+#include "cpu/isa/nf4_matrix.h"
 #include "cpu/isa/simd.h"
 
 #include <cstdio>
@@ -13,35 +14,44 @@ namespace nf4j::cpu::NF4J_ISA_NAME {
 
 namespace {
 
-int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, int64_t k, int32_t dtype, char *text,
+int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, int64_t, int32_t dtype, char *text,
                 int64_t capacity) {
-    const char *isa = NF4J_TEXT(NF4J_ISA_NAME);
-    const int threads = pool_of(stream).threads();
-    const size_t size = static_cast<size_t>(capacity);
+    const char *variant = "vectors", *why = "memory is the limit, so threads share out pieces of rows";
+    char tiles[64] = "no tiles", workspace[112] = "0 bytes";
+    const auto product = [&](bool few) {
+        variant = few ? "few rows" : "blocked product";
+        why = few ? "few tokens, so codes are decoded in registers and used at once"
+                  : "panels of the weight are packed or decoded into cache, once for many rows";
+        std::snprintf(tiles, sizeof tiles, "tiles of %dx%d in words of %s", few ? static_cast<int>(m) : tile_rows,
+                      few ? static_cast<int>(band_rows) : tile_columns, dtype == NF4J_BF16 ? "BF16" : "F32");
+    };
     switch (operation) {
         case NF4J_OP_NF4_MATMUL:
+        case NF4J_OP_LORA_FORWARD: product(m <= few_rows); break;  // LoRA over NF4
         case NF4J_OP_NF4_MATMUL_BACKWARD:
-        case NF4J_OP_LORA_FORWARD:
+        case NF4J_OP_DENSE_MATMUL: product(false); break;
         case NF4J_OP_LORA_BACKWARD:
-        case NF4J_OP_DENSE_MATMUL:
+            product(false);
+            std::snprintf(workspace, sizeof workspace, "%lld bytes for each rank", static_cast<long long>(m * 4));
+            break;
         case NF4J_OP_LOSS:
-            std::snprintf(
-                text, size,
-                "cpu %s: blocked product, tile %d x %d, words of %s, panels of the weight decoded into cache once for all rows, "
-                "%d threads over tiles of %lld x %lld, sum over %lld in order",
-                isa, tile_rows, tile_columns, dtype == NF4J_BF16 ? "BF16" : "F32", threads, static_cast<long long>(m),
-                static_cast<long long>(n), static_cast<long long>(k));
+            product(false);
+            std::snprintf(workspace, sizeof workspace, "%lld bytes, in which a token takes more than %lld",
+                          static_cast<long long>(stream->workspace_bytes), static_cast<long long>(n * 4));
             break;
         case NF4J_OP_ATTENTION:
-            std::snprintf(
-                text, size,
-                "cpu %s: online softmax over blocks of 64 keys, arithmetic in F32, %d threads over blocks of queries",
-                isa, threads);
+            variant = "online softmax";
+            why = "scores never stand in memory, and arithmetic is in F32";
+            std::snprintf(tiles, sizeof tiles, "tiles of 64 keys by blocks of queries");
             break;
-        default:
-            std::snprintf(text, size, "cpu %s: vectors of %d F32 lanes, %d threads over rows", isa,
-                          static_cast<int>(lanes), threads);
+        case NF4J_OP_OPTIM:
+            std::snprintf(workspace, sizeof workspace, "8 bytes for each piece of the gradients, for their norm");
+            break;
+        default: break;
     }
+    // Up to the first comma: what a row's bits may depend on.
+    std::snprintf(text, static_cast<size_t>(capacity), "cpu %s, %s, %s, %d threads, workspace of %s: %s",
+                  NF4J_TEXT(NF4J_ISA_NAME), variant, tiles, pool_of(stream).threads(), workspace, why);
     return NF4J_OK;
 }
 
