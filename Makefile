@@ -219,19 +219,19 @@ check-isa: $(OBJECTS)
 	done
 
 # Out of memory at every allocation, and launches that fail. The interposer stands before libc, so it is linked first.
-FAULTS        := $(NATIVE)/test/faults_test
-DRIVER_FAULTS := $(NATIVE)/test/driver_test
+FAULTS      := $(NATIVE)/test/faults_test
+LOST_DEVICE := $(NATIVE)/test/lost_device_test
 
 $(NATIVE)/test/libinterpose.so: native/test/faults/interpose.c native/test/faults/interpose.h
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O1 -g -fPIC -shared $(WARNINGS) $< -o $@ -ldl -pthread
 
-$(FAULTS) $(DRIVER_FAULTS): $(NATIVE)/test/%: native/test/faults/%.cpp $(NATIVE)/test/libinterpose.so native/include/nf4j.h | $(LIBRARY)
+$(FAULTS) $(LOST_DEVICE): $(NATIVE)/test/%: native/test/faults/%.cpp $(NATIVE)/test/libinterpose.so native/include/nf4j.h | $(LIBRARY)
 	$(CXX) -std=c++17 -O1 -g $(WARNINGS) $< -o $@ -L$(@D) -linterpose $(TEST_LINK) -Wl,-rpath,'$$ORIGIN'
 
 .PHONY: test-faults
-test-faults: simt $(DRIVER_FAULTS) $(CONFORMANCE) ## launches that fail, and lost devices, on simt
-	$(DRIVER_FAULTS)
+test-faults: simt $(LOST_DEVICE) $(CONFORMANCE) ## launches that fail, and lost devices, on simt
+	$(LOST_DEVICE)
 	LD_PRELOAD=$(NATIVE)/test/libinterpose.so $(CONFORMANCE) --backend simt --small --faults
 
 .PHONY: test-native

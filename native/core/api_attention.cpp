@@ -10,7 +10,10 @@ bool valid_options(const Check &check, const nf4j_attention_options *options) {
         !check.at_least("options.head_dim", options->head_dim, 1) || !check.finite("options.scale", options->scale) ||
         !check.at_least("options.window", options->window, 0) ||
         !check.at_least("options.sequences", options->sequences, 0) ||
-        !check.not_null("options.q_offsets", options->q_offsets)) {
+        !check.not_null("options.q_offsets", options->q_offsets) ||
+        !check.aligned("options.q_offsets", options->q_offsets, 4) ||
+        !check.aligned("options.kv_offsets", options->kv_offsets, 4) ||
+        !check.aligned("options.kv_lengths", options->kv_lengths, 4)) {
         return false;
     }
     return options->heads % options->kv_heads == 0 ||

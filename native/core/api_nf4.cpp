@@ -4,6 +4,10 @@ using namespace nf4j;
 
 namespace {
 
+bool valid_floats(const Check &check, const char *name, const float *data) {
+    return check.not_null(name, data) && check.aligned(name, data, 4);
+}
+
 // The arrays of a state in host memory, of the weight's shape.
 bool valid_state(const Check &check, const nf4j_nf4_state *state, const nf4j_nf4_weight *weight) {
     constexpr const char *meaning = "state and weight are the same matrix";
@@ -12,13 +16,13 @@ bool valid_state(const Check &check, const nf4j_nf4_state *state, const nf4j_nf4
         !check.equal({"state", "columns", state->cols}, cols_of("weight", weight), meaning) ||
         !check.equal({"state", "elements a block", state->block_size},
                      {"weight", "elements a block", weight->block_size}, meaning) ||
-        !check.not_null("state.codes", state->codes) || !check.not_null("state.quant_map", state->quant_map)) {
+        !check.not_null("state.codes", state->codes) || !valid_floats(check, "state.quant_map", state->quant_map)) {
         return false;
     }
-    if (!weight->double_quant) return check.not_null("state.absmax", state->absmax);
+    if (!weight->double_quant) return valid_floats(check, "state.absmax", state->absmax);
     return check.not_null("state.absmax8", state->absmax8) &&
-           check.not_null("state.nested_absmax", state->nested_absmax) &&
-           check.not_null("state.nested_map", state->nested_map);
+           valid_floats(check, "state.nested_absmax", state->nested_absmax) &&
+           valid_floats(check, "state.nested_map", state->nested_map);
 }
 
 }  // namespace

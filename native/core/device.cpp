@@ -250,8 +250,8 @@ int32_t nf4j_memory_prefetch(nf4j_stream *stream, const void *data, int64_t byte
     if (!check.stream(stream) || !check.at_least("bytes", bytes, 0) || (bytes > 0 && !check.not_null("data", data))) {
         return NF4J_INVALID_ARGUMENT;
     }
-    const Backend &backend = *stream->device->backend;
-    return bytes > 0 && backend.prefetch ? backend.prefetch(stream, data, bytes) : NF4J_OK;
+    return bytes > 0 && stream->device->backend->prefetch ? check.run(&Backend::prefetch, stream, data, bytes)
+                                                          : NF4J_OK;
 }
 
 int32_t nf4j_memory_free(nf4j_device *device, void *data) {

@@ -98,6 +98,11 @@ int main() {
             const int32_t status = nf4j_memory_alloc(kept, 1000, &data);
             return status == NF4J_OK ? nf4j_memory_free(kept, data) : status;
         });
+        every_fault("memory_alloc_paged", [=] {
+            void *data = nullptr;
+            const int32_t status = nf4j_memory_alloc_paged(kept, 1000, &data);
+            return status == NF4J_OK ? nf4j_memory_free(kept, data) : status;
+        });
         check(nf4j_device_close(kept) == NF4J_OK, "device_close", 0, nf4j_last_error());
         operations_allocate_nothing(backend);
     }

@@ -8,7 +8,7 @@ A mutant is a paragraph of native.txt, java.txt or simt.txt:
     - text that stands there exactly once (\\n begins a new line)
     + what stands there instead
     ! what must fail: conformance ARGUMENTS, test NAME, simt [NAME=VALUE] ARGUMENTS, simt-test NAME, faults ARGUMENTS,
-      driver-test, graph-test, java CLASS or java-simt CLASS
+      lost-device, graph-test, java CLASS or java-simt CLASS
     ? an instruction set that the machine must have for the bug to matter (optional)
 
 The bugs never touch the working tree: they go into a copy of it under build/mutants, where each command is first seen to pass
@@ -103,8 +103,8 @@ def steps(command, isas):
         return ([make(isas, "native", "simt", "build/native/test/conformance", "build/native/test/libinterpose.so")],
                 ["env", "LD_PRELOAD=build/native/test/libinterpose.so", "build/native/test/conformance",
                  "--backend", "simt", "--small", "--faults", *shlex.split(rest)])
-    if kind == "driver-test":
-        return [make(isas, "native", "simt", "build/native/test/driver_test")], ["build/native/test/driver_test"]
+    if kind == "lost-device":
+        return [make(isas, "native", "simt", "build/native/test/lost_device_test")], ["build/native/test/lost_device_test"]
     if kind == "graph-test":
         return [make(isas, "native", "simt", "build/native/test/graph_test")], ["build/native/test/graph_test", "simt"]
     if kind in ("java", "java-simt"):

@@ -58,6 +58,8 @@ void every_later_call_says_so(const char *what, int32_t (*first)(const Opened &)
     lost(nf4j_stream_create(opened.device, nullptr, &stream), "stream_create");
     void *memory = nullptr;
     lost(nf4j_memory_alloc(opened.device, 64, &memory), "memory_alloc");
+    lost(nf4j_memory_alloc_paged(opened.device, 64, &memory), "memory_alloc_paged");
+    lost(nf4j_memory_prefetch(opened.stream, opened.memory, 64), "memory_prefetch");
     check(!stream && !memory, "something was made on a lost device");
     nf4j_device_info info = {};
     info.struct_size = sizeof info;
@@ -129,6 +131,6 @@ int main() {
     });
     a_graph_fails();
     check(nf4j_fault_live() == before, "memory is lost");
-    std::printf("driver_test: %d checks, %d failures\n", checks, failures);
+    std::printf("lost_device_test: %d checks, %d failures\n", checks, failures);
     return failures > 0;
 }
