@@ -54,11 +54,11 @@ Invoke captured(const Invoke &invoke) {
     };
 }
 
-// Both streams of a device at once, each several times.
-std::string run_concurrently(const Problem &problem, const Session &session, const Bits &expected) {
+// Both streams of a device at once, `repeats` times each.
+std::string run_concurrently(const Problem &problem, const Session &session, int repeats, const Bits &expected) {
     std::string found[2];
     const auto repeat = [&](int stream) {
-        for (int i = 0; i < 3 && found[stream].empty(); i++) {
+        for (int i = 0; i < repeats && found[stream].empty(); i++) {
             const Outcome again = run(problem, problem.invoke, session, stream);
             found[stream] = again.problem.empty() ? compare_bits(problem, again.outputs, expected, {}) : again.problem;
         }
@@ -113,10 +113,13 @@ Sessions open_sessions(const Target &target) {
     return sessions;
 }
 
+bool has_results(const Problem &problem) {
+    return std::any_of(problem.matrices.begin(), problem.matrices.end(),
+                       [](const Matrix &m) { return !m.exact.empty(); });
+}
+
 std::string lacks_power(const Problem &problem) {
-    size_t results = 0;
     for (const Matrix &m : problem.matrices) {
-        results += m.exact.size();
         int64_t elements = 0, rejected = 0;
         for (size_t e = 0; m.is_output && e < m.exact.size(); e++) {
             elements += m.exact[e] != 0;
@@ -124,7 +127,7 @@ std::string lacks_power(const Problem &problem) {
         }
         if (2 * rejected < elements) return "zeros would pass as " + m.name;
     }
-    if (results == 0) return "";  // there are no tokens
+    if (!has_results(problem)) return "";
     for (const Mistake &mistake : problem.mistakes) {
         Problem wrong = problem;
         mistake.make(wrong);
@@ -144,7 +147,7 @@ std::string lacks_power(const Problem &problem) {
 namespace {
 
 // Everything that must give the bits of the first run.
-std::string judge_repeats(const Problem &problem, const Sessions &sessions, const Bits &first) {
+std::string judge_repeats(const Problem &problem, const Sessions &sessions, int repeats, const Bits &first) {
     const auto differs = [&](const Invoke &invoke, const Session &session, int stream, const std::vector<int> &same) {
         const Outcome again = run(problem, invoke, session, stream);
         return again.problem.empty() ? compare_bits(problem, again.outputs, first, same) : again.problem;
@@ -161,26 +164,26 @@ std::string judge_repeats(const Problem &problem, const Sessions &sessions, cons
         Problem moved = problem;
         moved.anywhere = false;
         moved.move();
-        const std::string wrong = judge_repeats(moved, sessions, first);
+        const std::string wrong = judge_repeats(moved, sessions, repeats, first);
         if (!wrong.empty()) return "with other addresses: " + wrong;
     }
     if (problem.capturable && sessions.back()->has_graphs) {
         const std::string wrong = differs(captured(problem.invoke), *sessions.back(), 0, {});
         if (!wrong.empty()) return "captured: " + wrong;
     }
-    const std::string wrong = run_concurrently(problem, *sessions.back(), first);
+    const std::string wrong = run_concurrently(problem, *sessions.back(), repeats, first);
     return wrong.empty() ? "" : "on two streams at once: " + wrong;
 }
 
 }  // namespace
 
-Verdict judge(const Problem &problem, const Sessions &sessions, Bits *portable) {
+Verdict judge(const Problem &problem, const Sessions &sessions, int repeats, Bits *portable) {
     Verdict verdict;
     const Outcome first = run(problem, problem.invoke, *sessions[0], 0);
     (first.status == NF4J_UNSUPPORTED ? verdict.skipped : verdict.wrong) = first.problem;
     if (!first.problem.empty()) return verdict;
     verdict.wrong = compare_with_model(problem, first, &verdict.distance);
-    if (verdict.wrong.empty()) verdict.wrong = judge_repeats(problem, sessions, first.outputs);
+    if (verdict.wrong.empty()) verdict.wrong = judge_repeats(problem, sessions, repeats, first.outputs);
     if (!verdict.wrong.empty() || !problem.portable) return verdict;
     if (portable->empty()) *portable = first.outputs;
     verdict.wrong = compare_bits(problem, first.outputs, *portable, {});

@@ -92,6 +92,7 @@ uint64_t seed_of(const Case &c, uint64_t seed) {
 
 struct Cell {
     int executed = 0, failed = 0;
+    bool repeated = false;
     Distance distance;
 };
 
@@ -201,8 +202,11 @@ int main(int count, char **arguments) {
                 table.skip("large cases", targets[t], "they take minutes on fibers; --backend simt runs them");
                 continue;
             }
-            const Verdict verdict =
-                options.faults ? judge_faults(problem, *sessions[t][0]) : judge(problem, sessions[t], &portable);
+            // One case of each operation runs often enough to see what goes wrong now and then.
+            const bool often = !cell.repeated && !c.large && has_results(problem);
+            cell.repeated |= often;
+            const Verdict verdict = options.faults ? judge_faults(problem, *sessions[t][0])
+                                                   : judge(problem, sessions[t], often ? 10 : 3, &portable);
             if (!verdict.skipped.empty()) {
                 table.skip(c.id, targets[t], verdict.skipped);
                 continue;

@@ -59,6 +59,9 @@ Sessions open_sessions(const Target &target);
 // The bits of a portable problem's outputs, from the first target that ran it.
 using Bits = std::vector<std::vector<char>>;
 
+// Whether anything comes out: there is nothing where there are no tokens.
+bool has_results(const Problem &problem);
+
 // Why the case cannot tell right from wrong, or empty.
 std::string lacks_power(const Problem &problem);
 
@@ -67,8 +70,8 @@ struct Verdict {
     Distance distance;
 };
 
-// Runs the problem on one target in every way.
-Verdict judge(const Problem &problem, const Sessions &sessions, Bits *portable);
+// Runs the problem on one target in every way, and `repeats` times on each of two streams at once.
+Verdict judge(const Problem &problem, const Sessions &sessions, int repeats, Bits *portable);
 
 // What differs, or empty: the bits of the matrices `same`, or of all outputs.
 std::string compare_bits(const Problem &problem, const Bits &actual, const Bits &expected,
