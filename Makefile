@@ -268,7 +268,7 @@ java: maven native ## build the Java module
 	$(MVN) -q -DskipTests package
 
 .PHONY: test
-test: check-if-possible maven native test-simt test-native test-faults ## everything that needs no GPU
+test: check-if-possible maven native test-simt test-native test-faults sanitize-quick ## everything that needs no GPU
 	$(MVN) verify
 	$(MAKE) test-consumer
 	$(MAKE) test-bench

@@ -27,6 +27,27 @@ sanitized-tests: $(LIBRARY) $(NATIVE_TESTS) $(CONFORMANCE)
 	for test in $(NATIVE_TESTS); do echo $$test; $$test; done; \
 	$(CONFORMANCE) --backend all --small --op '$(CONFORMANCE_OP)'
 
+# What make test runs of it: no kernels but the reference's and the generic ones, which are built in seconds.
+QUICK_ADDRESS := $(patsubst native/test/%.c,%,$(wildcard native/test/*.c)) device_test
+QUICK_THREAD  := threads_test cores_test
+.PHONY: sanitize-quick
+sanitize-quick: ## the C tests under AddressSanitizer and UBSan, those of threads under ThreadSanitizer
+	$(call built,asan-quick,$(ASAN_FLAGS),quick-tests ISAS=generic QUICK='$(QUICK_ADDRESS)')
+	$(call built,tsan-quick,$(TSAN_FLAGS),quick-tests ISAS=generic QUICK='$(QUICK_THREAD)')
+
+.PHONY: quick-tests
+quick-tests: $(LIBRARY) $(QUICK:%=$(NATIVE)/test/%)
+	@set -e; export ASAN_OPTIONS=allocator_may_return_null=1 TSAN_OPTIONS=allocator_may_return_null=1; \
+	for test in $(QUICK); do $(NATIVE)/test/$$test; done
+
+# Where the compiler has no sanitizers. device_test runs simt, whose stacks valgrind does not follow.
+VALGRIND := valgrind --quiet --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite
+.PHONY: valgrind
+valgrind: $(LIBRARY) $(NATIVE_TESTS) $(CONFORMANCE) ## the C tests, and some of the conformance suite, under valgrind
+	@command -v valgrind >/dev/null || { echo "there is no valgrind on PATH (Debian, Ubuntu: apt install valgrind)" >&2; exit 1; }
+	@set -e; for test in $(filter-out device_test,$(QUICK_ADDRESS)); do echo $$test; $(VALGRIND) $(NATIVE)/test/$$test; done
+	$(VALGRIND) $(CONFORMANCE) --backend reference --small --op '$(or $(CONFORMANCE_OP),norm|nf4_matmul$$|memory)'
+
 # The Java tests over the instrumented library: make sanitize-java TESTS=LifetimeTest. The JVM uses SIGSEGV itself, and leaks at
 # its end.
 TESTS ?= LifetimeTest,DeviceTest,ConcurrencyTest,OpsTest,ArgumentTest,Nf4FixtureTest,BackwardRulesTest
