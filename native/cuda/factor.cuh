@@ -311,7 +311,9 @@ public:
             const int64_t k = k0_ + inner - product * parts_.stride;
             Vector<float, 4> quad = {};
             if (product < parts_.count && k < parts_.k && o < x_.outer) {
-                quad = x_.k_contiguous ? load_quad(x_, o, k, parts_.k) : load_quad(x_, k, o, x_.outer);
+                // One call: registers are short.
+                quad = load_quad(x_, x_.k_contiguous ? o : k, x_.k_contiguous ? k : o,
+                                 x_.k_contiguous ? parts_.k : x_.outer);
             }
             const int part = static_cast<int>(part_digits_ >> (4 * product) & 15);
             Vector<bf16, 4> parts;

@@ -31,7 +31,8 @@ __device__ inline F32Quad load_tile(const Operand &x, int64_t outer0, int64_t k0
     const int64_t outer = outer0 + place.outer, k = k0 + place.k;
     const bool inside = outer < x.outer && k < k_end;
     if (!inside) return {};
-    return x.k_contiguous ? load_quad(x, outer, k, k_end) : load_quad(x, k, outer, x.outer);
+    // One call: registers are short.
+    return load_quad(x, x.k_contiguous ? outer : k, x.k_contiguous ? k : outer, x.k_contiguous ? k_end : x.outer);
 }
 
 __device__ inline void store_tile(Shared<float> tile, bool k_contiguous, const F32Quad &quad) {
