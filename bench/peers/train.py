@@ -34,7 +34,7 @@ def load(torch, arguments, dtype):
                          vocab_size=arguments.vocabulary, tie_word_embeddings=arguments.tied, use_cache=False)
     with torch.device("meta"):
         model = LlamaForCausalLM(config)
-    model.model.rotary_emb = LlamaRotaryEmbedding(config, device=arguments.device)
+    model.model.rotary_emb = LlamaRotaryEmbedding(config).to(arguments.device)
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if arguments.quantized and isinstance(child, torch.nn.Linear) and name != "lm_head":
