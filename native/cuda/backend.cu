@@ -77,19 +77,23 @@ int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, in
         const ProductShape shape = {tokens, columns, depth, dtype == NF4J_BF16, access, weight, part_of_rows, false};
         explain_product(shape, stream, text, capacity);
     };
-    const auto also = [&](const char *what, int64_t bytes, const char *each) {
+    const auto append = [&](const char *format, auto value) {
         const size_t used = std::strlen(text);
-        std::snprintf(text + used, static_cast<size_t>(capacity) - used, "; the workspace also has %s, %lld bytes %s",
-                      what, static_cast<long long>(bytes), each);
+        std::snprintf(text + used, static_cast<size_t>(capacity) - used, format, value);
     };
+    const char *sums = dtype == NF4J_BF16 ? "; the adapter's partial sums take what is left of the workspace" : "";
     const Weight nf4 = k % nf4_tile_cols == 0 ? Weight::nf4_row_scales : Weight::nf4;
     switch (operation) {
-        case NF4J_OP_NF4_MATMUL:
-        case NF4J_OP_LORA_FORWARD: product(n, k, nf4, false); break;
+        case NF4J_OP_NF4_MATMUL: product(n, k, nf4, false); break;
+        case NF4J_OP_LORA_FORWARD:
+            product(n, k, nf4, false);
+            append("%s", sums);
+            break;
         case NF4J_OP_NF4_MATMUL_BACKWARD: product(k, n, nf4, false); break;
         case NF4J_OP_LORA_BACKWARD:
             product(k, n, nf4, false);
-            also("du", tokens * 4, "for each rank");
+            append("; the workspace also has du, %lld bytes for each rank", static_cast<long long>(tokens * 4));
+            append("%s", sums);
             break;
         case NF4J_OP_DENSE_MATMUL:
         case NF4J_OP_LOSS:
@@ -103,7 +107,10 @@ int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, in
                 capacity -= used;
             }
             product(n, k, Weight::dense, operation == NF4J_OP_LOSS);
-            if (operation == NF4J_OP_LOSS) also("logits", ceil_div(n, 16) * 64, "for each token of a chunk");
+            if (operation == NF4J_OP_LOSS) {
+                append("; the workspace also has logits, %lld bytes for each token of a chunk",
+                       static_cast<long long>(ceil_div(n, 16) * 64));
+            }
             break;
         case NF4J_OP_ATTENTION: return explain_attention(m, n, k, dtype, traits_of(stream), text, capacity);
         default: explain_one_kernel(operation, text, capacity);
