@@ -1,9 +1,9 @@
 #include "cuda/product.h"
 
+#include "cuda/bf16_tile.cuh"
 #include "cuda/cublas.h"
 #include "cuda/device.h"
 #include "cuda/launch.h"
-#include "cuda/product_bf16.cuh"
 #include "cuda/product_f32.cuh"
 #include "cuda/split.cuh"
 
@@ -107,43 +107,20 @@ ProductShape shape_of(const Product &p, int32_t dtype) {
             p.masked_adapter};
 }
 
-template <class T, Load left, Load right>
-int32_t launch_tiles(nf4j_stream *stream, const char *name, const Product &p, const Choice &choice) {
-    return launch(stream, name, choice.blocks, T::threads, Bf16Product<left, right, T>::shared_bytes,
-                  product_bf16_kernel<left, right, T>, p);
-}
-
-// The right factor is copied, or decoded.
-template <class T>
-int32_t launch_tiles(nf4j_stream *stream, const char *name, const Product &p, const Choice &choice) {
-    const Operand &right = p.main.right;
-    if (right.is_nf4) {
-        return right.k_contiguous ? launch_tiles<T, Load::rows, Load::nf4_rows>(stream, name, p, choice)
-                                  : launch_tiles<T, Load::rows, Load::nf4_columns>(stream, name, p, choice);
-    }
-    return right.k_contiguous ? launch_tiles<T, Load::rows, Load::rows>(stream, name, p, choice)
-                              : launch_tiles<T, Load::rows, Load::columns>(stream, name, p, choice);
-}
-
-// The left factor is converted by elements; the right one too, unless a scale holds for a row of a tile of NF4.
-template <class T>
-int32_t launch_converted(nf4j_stream *stream, const char *name, const Product &p, const Choice &choice) {
-    const Operand &right = p.main.right;
-    if (!right.is_nf4 || !right.nf4.scale_per_row)
-        return launch_tiles<T, Load::elements, Load::elements>(stream, name, p, choice);
-    return right.k_contiguous ? launch_tiles<T, Load::elements, Load::nf4_rows>(stream, name, p, choice)
-                              : launch_tiles<T, Load::elements, Load::nf4_columns>(stream, name, p, choice);
-}
+// A scale for each row of a tile of NF4 lets whole tiles be decoded; other weights are converted element by element.
+bool is_decoded(const Operand &right) { return right.is_nf4 && right.nf4.scale_per_row; }
 
 int32_t launch(nf4j_stream *stream, const char *name, const Product &p, const Choice &choice) {
     switch (choice.variant->kernel) {
         case Kernel::few_rows: return launch_few_rows(stream, name, p, choice);
         case Kernel::wgmma_256:
         case Kernel::wgmma_128: return launch_wgmma(stream, name, p, choice);
-        case Kernel::tiles_256: return launch_tiles<Tile256>(stream, name, p, choice);
-        case Kernel::tiles_128: return launch_tiles<Tile128>(stream, name, p, choice);
-        case Kernel::tiles_64: return launch_tiles<Tile64>(stream, name, p, choice);
-        case Kernel::converted_64: return launch_converted<Tile64>(stream, name, p, choice);
+        case Kernel::tiles_256:
+        case Kernel::tiles_128:
+        case Kernel::tiles_64:
+        case Kernel::converted_64:
+            return is_decoded(p.main.right) ? launch_nf4(stream, name, p, choice)
+                                            : launch_dense(stream, name, p, choice);
         case Kernel::ffma:
             return launch(stream, name, choice.blocks, f32_threads, f32_shared_bytes, product_f32_kernel, p);
     }

@@ -16,6 +16,7 @@
 #pragma once
 
 #include "cuda/factor.cuh"
+#include "cuda/launch.h"
 
 namespace nf4j::cuda {
 
@@ -207,6 +208,12 @@ private:
 template <Load left, Load right, class T>
 __global__ void __launch_bounds__(T::threads, 1) product_bf16_kernel(const Product p) {
     Bf16Product<left, right, T>::run(p);
+}
+
+template <class T, Load left, Load right>
+int32_t launch_bf16(nf4j_stream *stream, const char *name, const Product &p, const Choice &choice) {
+    return launch(stream, name, choice.blocks, T::threads, Bf16Product<left, right, T>::shared_bytes,
+                  product_bf16_kernel<left, right, T>, p);
 }
 
 }  // namespace nf4j::cuda
