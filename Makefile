@@ -120,65 +120,6 @@ test-simt: simt $(SIMT_TESTS) $(SIMT_RUN) $(LADDER) ## test the CUDA kernels on 
 	@sed -n '/<!-- The l/,/^## /{/^|/p}' docs/kernels.md > $(NATIVE)/test/ladder.md
 	@grep '^|' $(NATIVE)/test/ladder.out | diff -u $(NATIVE)/test/ladder.md - || { echo "docs/kernels.md has other counts"; exit 1; }
 
-# ---- the CUDA kernels on a GPU ---------------------------------------------------------------------------------------------
-
-# nvcc: CUDA_HOME, else PATH, else the usual folder, else what cuda-toolkit installed.
-TOOLKIT   := $(BUILD)/cuda-toolkit
-NVCC      := $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc) \
-                         $(wildcard $(TOOLKIT)/lib/python3.*/site-packages/nvidia/cu13/bin/nvcc))
-CUDA_ROOT := $(patsubst %/bin/nvcc,%,$(NVCC))
-# One cubin for each, and PTX of the last for devices that are newer.
-CUDA_ARCHS   ?= 80 86 89 90a
-CUDA_CODE    := $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
-                -gencode arch=compute_$(lastword $(filter-out %a,$(CUDA_ARCHS))),code=compute_$(lastword $(filter-out %a,$(CUDA_ARCHS)))
-# wgmma and TMA exist on sm_90a alone, and no PTX carries them to newer devices.
-HOPPER_CODE  := -gencode arch=compute_90a,code=sm_90a
-CUDA_FLAGS   := -std=c++17 -O3 -fmad=false -lineinfo --compress-mode=size -Werror all-warnings -DNF4J_BUILD -Inative/include -Inative \
-                -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-Werror -Xptxas -v
-CUDA_OBJECTS := $(patsubst native/%.cu,$(NATIVE)/obj/gpu/%.o,$(wildcard native/cuda/*.cu))
-CUDA_LIBRARY := $(NATIVE)/libnf4j-cuda.so
-
-.PHONY: cuda
-cuda: $(LIBRARY) $(CUDA_LIBRARY) ## build libnf4j-cuda; needs nvcc (make cuda-toolkit)
-
-# What the tests on simt launch, for the budget: a file of its own, since it runs them all.
-SIMT_LAUNCHES := $(NATIVE)/simt-launches.txt
-
-$(SIMT_LAUNCHES): $(SIMT_LIBRARY) $(CONFORMANCE) $(SIMT_TESTS)
-	@rm -f $@.new
-	@set -e; export NF4J_SIMT_LAUNCHES=$(CURDIR)/$@.new; \
-	for test in $(SIMT_TESTS) "$(CONFORMANCE) --backend simt --small"; do $$test > /dev/null; done
-	@mv $@.new $@
-
-.PHONY: cuda-budget
-cuda-budget: cuda $(SIMT_LAUNCHES) ## compare the kernels' registers, occupancy and main loops with native/cuda/evidence/budget.txt
-	@python3 native/cuda/evidence/budget.py --nvcc $(NVCC) --cuobjdump $(CUDA_ROOT)/bin/cuobjdump --library $(CUDA_LIBRARY) \
-	    --ptxas $(NATIVE)/obj/gpu/cuda --launches $(SIMT_LAUNCHES) $(if $(UPDATE),--update)
-
-.PHONY: cuda-model
-cuda-model: cuda ## a model of the products' times on a GPU, from machine code: which pipe is the limit
-	@python3 native/cuda/evidence/model.py --cuobjdump $(CUDA_ROOT)/bin/cuobjdump --library $(CUDA_LIBRARY) --ptxas $(NATIVE)/obj/gpu/cuda
-
-.PHONY: cuda-toolkit
-cuda-toolkit: ## install the pinned nvcc from PyPI into build/cuda-toolkit
-	python3 -m venv $(TOOLKIT)
-	$(TOOLKIT)/bin/pip install -q --no-deps nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 \
-	    nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85 nvidia-cuda-cuobjdump==13.2.86 nvidia-cuda-nvdisasm==13.2.86
-
-$(CUDA_LIBRARY): $(CUDA_OBJECTS) $(NATIVE)/obj/core/nf4_tables.o
-	$(CXX) -o $@ $^ $(filter-out -Wl$(comma)--version-script=%,$(LDFLAGS_)) -L$(CUDA_ROOT)/lib -L$(CUDA_ROOT)/lib64 -lcudart_static -lrt \
-	    -Wl,--exclude-libs,ALL
-
-$(NATIVE)/obj/gpu/%.o: native/%.cu
-	@mkdir -p $(@D)
-	@test -n "$(NVCC)" || { echo "make cuda needs nvcc: set CUDA_HOME, or make cuda-toolkit"; exit 1; }
-	$(NVCC) $(CUDA_FLAGS) $(CUDA_CODE) -MMD -MP -c $< -o $@ 2> $@.ptxas || { cat $@.ptxas; exit 1; }
-	@! grep serialized $@.ptxas  # ptxas says so where products of wgmma wait for each other
-
-$(NATIVE)/obj/gpu/cuda/%_hopper.o: CUDA_CODE := $(HOPPER_CODE)
-
--include $(CUDA_OBJECTS:.o=.d)
-
 # ---- tests of the native library --------------------------------------------------------------------------------------
 
 NATIVE_TESTS := $(patsubst native/test/%.c,$(NATIVE)/test/%,$(wildcard native/test/*.c)) \
@@ -255,6 +196,7 @@ bench-native: $(LIBRARY) $(NATIVE)/bench/gemm_bench ## matrix products beside a 
 	$(NATIVE)/bench/gemm_bench $(or $(BLAS),-)
 
 include native/test/checks.mk
+include native/cuda/cuda.mk
 
 MVN = JAVA_HOME=$$(bin/find-jdk) mvn -B -ntp
 
@@ -268,8 +210,16 @@ maven:
 java: maven native ## build the Java module
 	$(MVN) -q -DskipTests package
 
+CORES := $(shell nproc)
+
+# Built on all cores, run one after the other. The budget of the CUDA kernels needs to know what their tests on simt launch.
 .PHONY: test
-test: check-if-possible maven native test-simt test-native test-faults sanitize-quick ## everything that needs no GPU
+test: check-if-possible maven ## everything that needs no GPU
+	$(MAKE) -j$(CORES) native simt $(NATIVE_TESTS) $(FAULTS) $(LOST_DEVICE) $(CONFORMANCE) $(SIMT_TESTS) $(SIMT_RUN) $(LADDER)
+	@rm -f $(SIMT_LAUNCHES).new
+	NF4J_SIMT_LAUNCHES=$(CURDIR)/$(SIMT_LAUNCHES).new $(MAKE) test-simt test-native
+	@mv $(SIMT_LAUNCHES).new $(SIMT_LAUNCHES)
+	$(MAKE) test-faults sanitize-quick cuda-if-possible
 	$(MVN) verify
 	$(MAKE) test-consumer
 	$(MAKE) test-bench
