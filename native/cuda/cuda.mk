@@ -60,11 +60,12 @@ $(SIMT_LAUNCHES): $(SIMT_LIBRARY) $(CONFORMANCE) $(SIMT_TESTS)
 
 .PHONY: cuda-budget
 cuda-budget: cuda $(SIMT_LAUNCHES) ## compare the kernels' registers, occupancy and main loops with native/cuda/evidence/budget.txt
+	@python3 native/cuda/evidence/sass_test.py
 	@python3 native/cuda/evidence/budget.py --nvcc $(NVCC) --cuobjdump $(CUDA_ROOT)/bin/cuobjdump --library $(CUDA_LIBRARY) \
 	    --ptxas $(NATIVE)/obj/gpu/cuda --launches $(SIMT_LAUNCHES) --archs $(CUDA_ARCHS) $(if $(UPDATE),--update)
 
 .PHONY: cuda-model
-cuda-model: cuda ## a model of the products' times on a GPU, from machine code: which pipe is the limit
+cuda-model: cuda ## a model of the kernels' times on a GPU, from machine code: which pipe is the limit
 	@python3 native/cuda/evidence/model.py --cuobjdump $(CUDA_ROOT)/bin/cuobjdump --library $(CUDA_LIBRARY) --ptxas $(NATIVE)/obj/gpu/cuda
 
 # What the library says where there is no driver, or one that cannot be used.
