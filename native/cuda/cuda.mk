@@ -68,11 +68,28 @@ cuda-budget: cuda $(SIMT_LAUNCHES) ## compare the kernels' registers, occupancy 
 cuda-model: cuda ## a model of the kernels' times on a GPU, from machine code: which pipe is the limit
 	@python3 native/cuda/evidence/model.py --cuobjdump $(CUDA_ROOT)/bin/cuobjdump --library $(CUDA_LIBRARY) --ptxas $(NATIVE)/obj/gpu/cuda
 
-# What the library says where there is no driver, or one that cannot be used.
+# Drivers that cannot be used, and a GPU with everything wrong with it: a libcuda.so.1 and a CUDA runtime that pretend. The libraries stand in a
+# folder of their own, since libnf4j looks for the others beside it.
 FAKE_DRIVER := $(NATIVE)/test/driver/libcuda.so.1
+FAKE_GPU    := $(NATIVE)/test/driver/gpu
+GPU_TEST    := $(NATIVE)/test/driver/gpu_test
+
 $(FAKE_DRIVER): native/test/driver/fake_cuda.c
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O1 -g -fPIC -shared $(WARNINGS) $< -o $@
+
+$(FAKE_GPU)/libnf4j-cuda.so: native/test/driver/fake_runtime.cpp $(CUDA_OBJECTS) $(NATIVE)/obj/core/nf4_tables.o
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O1 -g -fPIC -shared $(WARNINGS) -isystem $(CUDA_ROOT)/include $^ -o $@ -Wl,-z,defs -ldl
+
+# Not a link: Java would follow it.
+$(FAKE_GPU)/libnf4j.so: $(LIBRARY)
+	@mkdir -p $(@D)
+	cp $< $@
+
+$(GPU_TEST): native/test/driver/gpu_test.cpp $(wildcard native/test/*.h) $(FAKE_GPU)/libnf4j.so
+	$(CXX) -std=c++17 -O1 -g $(WARNINGS) -DFAKE_GPU='"$(FAKE_GPU)"' $< -o $@ -Inative/include -Inative -L$(FAKE_GPU) -lnf4j -ldl \
+	    -Wl,-rpath,'$$ORIGIN/gpu'
 
 # And of graphs that the runtime refuses: these of its functions are the test's.
 GRAPH_ERRORS := $(NATIVE)/test/driver/graph_errors_test
@@ -84,9 +101,10 @@ $(GRAPH_ERRORS): native/test/driver/graph_errors_test.cpp $(wildcard native/test
 	    $(GRAPH_CALLS:%=-Wl,--wrap=%) -L$(CUDA_ROOT)/lib -L$(CUDA_ROOT)/lib64 -lcudart_static -lrt -ldl $(TEST_LINK) -Wl,-rpath,'$$ORIGIN/../..'
 
 .PHONY: test-driver
-test-driver: cuda $(NATIVE)/test/device_test $(FAKE_DRIVER) $(GRAPH_ERRORS) ## what is said of drivers and graphs that cannot be used
+test-driver: cuda $(NATIVE)/test/device_test $(FAKE_DRIVER) $(GRAPH_ERRORS) $(FAKE_GPU)/libnf4j-cuda.so $(GPU_TEST) ## what is said of drivers, GPUs and graphs that cannot be used
 	native/test/driver/driver.sh $(NATIVE)/test/device_test $(NATIVE)/test/driver
 	$(GRAPH_ERRORS)
+	$(GPU_TEST)
 
 # What make test compiles: CONTRIBUTING.md says why these.
 TESTED_ARCHS := 80 90a

@@ -3,6 +3,7 @@
 
 #include "core/nf4_tables.h"
 #include "cuda/cublas.h"
+#include "cuda/families.h"
 #include "cuda/gpu.h"
 #include "cuda/launch.h"
 #include "cuda/tensor_map.h"
@@ -49,15 +50,25 @@ void describe_driver(cudaError_t error, char *text, size_t capacity) {
     }
 }
 
+// No memory: what of it there is. Such a failure spoils nothing, so the runtime shall forget it.
+int32_t out_of_memory(const char *what) {
+    cudaGetLastError();
+    size_t free_bytes = 0, total = 0;
+    cudaMemGetInfo(&free_bytes, &total);
+    return fail(NF4J_OUT_OF_MEMORY, "cuda: %s: out of memory, %zu of the device's %zu bytes are free", what, free_bytes,
+                total);
+}
+
 // What a failed call means to the caller.
 int32_t check(cudaError_t error, const char *what) {
     if (error == cudaSuccess) return NF4J_OK;
     const char *text = cudaGetErrorString(error);
     switch (error) {
-        case cudaErrorMemoryAllocation: return fail(NF4J_OUT_OF_MEMORY, "cuda: %s: %s", what, text);
+        case cudaErrorMemoryAllocation: return out_of_memory(what);
         case cudaErrorInvalidDevice:
         case cudaErrorDevicesUnavailable:
         case cudaErrorInitializationError: return fail(NF4J_BACKEND_UNAVAILABLE, "cuda: %s: %s", what, text);
+        case cudaErrorInvalidDeviceFunction:
         case cudaErrorNoKernelImageForDevice:
         case cudaErrorUnsupportedPtxVersion:
             return fail(NF4J_BACKEND_UNAVAILABLE, "cuda: %s: this build has no code for the device: %s", what, text);
@@ -82,6 +93,8 @@ int32_t check(cudaError_t error, const char *what) {
         case cudaErrorIllegalInstruction:
         case cudaErrorHardwareStackError:
         case cudaErrorAssert:
+        case cudaErrorContained:
+        case cudaErrorExternalDevice:
         case cudaErrorECCUncorrectable:
         case cudaErrorNvlinkUncorrectable:
         case cudaErrorMpsClientTerminated:
@@ -90,16 +103,36 @@ int32_t check(cudaError_t error, const char *what) {
     }
 }
 
+// What loading the code of a kernel ends with, on a device that need not be the current one.
+cudaError_t load_code(int ordinal) {
+    int current = 0;
+    cudaGetDevice(&current);
+    cudaError_t error = cudaSetDevice(ordinal);
+    cudaFuncAttributes attributes;
+    if (error == cudaSuccess) error = cudaFuncGetAttributes(&attributes, any_kernel());
+    cudaSetDevice(current);
+    cudaGetLastError();
+    return error;
+}
+
 // The ordinal's name and whether this build can use it, as one line.
 int describe(int ordinal, char *text, size_t capacity, bool *usable) {
+    *usable = false;
     cudaDeviceProp properties;
-    const cudaError_t error = cudaGetDeviceProperties(&properties, ordinal);
-    *usable = error == cudaSuccess && properties.major * 10 + properties.minor >= least_compute_capability;
+    cudaError_t error = cudaGetDeviceProperties(&properties, ordinal);
     if (error != cudaSuccess)
         return std::snprintf(text, capacity, "device %d: no, %s\n", ordinal, cudaGetErrorString(error));
-    return std::snprintf(text, capacity, "device %d: %s, %s, compute capability %d.%d%s\n", ordinal,
-                         *usable ? "yes" : "no", properties.name, properties.major, properties.minor,
-                         *usable ? "" : ", 8.0 or newer is needed");
+    const auto line = [&](const char *answer, const char *why, const char *detail) {
+        return std::snprintf(text, capacity, "device %d: %s, %s, compute capability %d.%d%s%s\n", ordinal, answer,
+                             properties.name, properties.major, properties.minor, why, detail);
+    };
+    if (properties.major * 10 + properties.minor < least_compute_capability)
+        return line("no", ", 8.0 or newer is needed", "");
+    error = load_code(ordinal);
+    if (error != cudaSuccess)
+        return line("no", ", the code of this build cannot be loaded: ", cudaGetErrorString(error));
+    *usable = true;
+    return line("yes", "", "");
 }
 
 }  // namespace
@@ -128,7 +161,7 @@ int32_t open(const nf4j_device_options *options, nf4j_device *device) {
     std::copy(dynamic_map_unsigned.begin(), dynamic_map_unsigned.end(), host.unsigned_map);
     auto *gpu = new (std::nothrow) Gpu{options->ordinal, nullptr, {}};
     if (!gpu) return fail(NF4J_OUT_OF_MEMORY, "cuda: no memory");
-    status = check(cudaMalloc(&gpu->tables, sizeof host), "no memory for the tables");
+    status = check(cudaMalloc(&gpu->tables, sizeof host), "memory for the tables cannot be allocated");
     if (status == NF4J_OK)
         status = check(cudaMemcpy(gpu->tables, &host, sizeof host, cudaMemcpyHostToDevice), "copy of the tables");
     if (status != NF4J_OK) {
@@ -238,13 +271,10 @@ void graph_destroy(void *graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec
 namespace {
 
 int32_t allocated(cudaError_t error, const char *kind, int64_t bytes) {
-    if (error != cudaErrorMemoryAllocation) return check(error, "allocation");
-    cudaGetLastError();  // an allocation that failed spoils nothing
-    size_t free_bytes = 0, total = 0;
-    cudaMemGetInfo(&free_bytes, &total);
-    return fail(NF4J_OUT_OF_MEMORY,
-                "cuda: %lld bytes of %s memory cannot be allocated, %zu of the device's %zu are free",
-                static_cast<long long>(bytes), kind, free_bytes, total);
+    char what[96];
+    std::snprintf(what, sizeof what, "%lld bytes of %s memory cannot be allocated", static_cast<long long>(bytes),
+                  kind);
+    return check(error, what);
 }
 
 bool moves_pages(const Gpu *gpu) {

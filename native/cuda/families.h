@@ -18,6 +18,8 @@ decltype(nf4j_nf4_quantize) nf4_quantize;
 decltype(nf4j_nf4_dequantize) nf4_dequantize;
 decltype(nf4j_nf4_import) nf4_import;
 decltype(nf4j_nf4_export) nf4_export;
+// Any of the kernels, for the question whether a device has code of this build.
+const void *any_kernel();
 
 // dense.cu
 decltype(nf4j_nf4_matmul) nf4_matmul;

@@ -4,8 +4,10 @@ import io.github.nf4j.Backend;
 import io.github.nf4j.BackendUnavailableException;
 import io.github.nf4j.Device;
 import io.github.nf4j.DeviceInfo;
+import io.github.nf4j.DeviceLostException;
 import io.github.nf4j.Isa;
 import io.github.nf4j.Nf4jException;
+import io.github.nf4j.OutOfDeviceMemoryException;
 import io.github.nf4j.internal.NativeLibrary;
 import io.github.nf4j.train.MemoryPlan;
 import java.io.PrintWriter;
@@ -80,6 +82,8 @@ final class DoctorCommand implements Callable<Integer> {
             SelfCheck.run(device, result -> report(backend, result, out));
         } catch (BackendUnavailableException e) {
             adviseOnMissing(backend, e);
+        } catch (OutOfDeviceMemoryException | DeviceLostException e) {
+            problem("the " + name(backend) + " backend cannot be used: " + e.getMessage());
         }
     }
 

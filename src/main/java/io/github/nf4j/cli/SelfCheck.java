@@ -3,6 +3,7 @@ package io.github.nf4j.cli;
 import io.github.nf4j.Backend;
 import io.github.nf4j.DType;
 import io.github.nf4j.Device;
+import io.github.nf4j.DeviceLostException;
 import io.github.nf4j.Nf4Weight;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
@@ -85,6 +86,7 @@ final class SelfCheck {
     /// Checks every family in F32 and BF16.
     ///
     /// @param listener gets each result at once
+    /// @throws DeviceLostException if the device is lost on the way
     static void run(Device device, Consumer<Result> listener) {
         try (Device reference = Device.open(Backend.REFERENCE)) {
             FAMILIES.forEach((family, program) -> {
@@ -104,6 +106,8 @@ final class SelfCheck {
                 largest = worse(largest, difference(candidate.read(candidate.outputs.get(i)), expected.read(expected.outputs.get(i))));
             }
             return new Result(family, dtype, largest, null);
+        } catch (DeviceLostException e) {
+            throw e; // what follows could tell no more
         } catch (RuntimeException e) {
             return new Result(family, dtype, Double.NaN, e.getMessage());
         }
