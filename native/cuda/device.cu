@@ -159,7 +159,7 @@ int32_t open(const nf4j_device_options *options, nf4j_device *device) {
     std::copy(nf4_code.begin(), nf4_code.end(), host.nf4_code);
     std::copy(dynamic_map_signed.begin(), dynamic_map_signed.end(), host.signed_map);
     std::copy(dynamic_map_unsigned.begin(), dynamic_map_unsigned.end(), host.unsigned_map);
-    auto *gpu = new (std::nothrow) Gpu{options->ordinal, nullptr, {}};
+    auto *gpu = new (std::nothrow) Gpu{options->ordinal, nullptr, {}, 0};
     if (!gpu) return fail(NF4J_OUT_OF_MEMORY, "cuda: no memory");
     status = check(cudaMalloc(&gpu->tables, sizeof host), "memory for the tables cannot be allocated");
     if (status == NF4J_OK)
@@ -174,6 +174,7 @@ int32_t open(const nf4j_device_options *options, nf4j_device *device) {
     cudaGetDeviceProperties(&properties, options->ordinal);
     std::snprintf(device->info.name, sizeof device->info.name, "%.60s", properties.name);
     gpu->traits = {device->info.name, properties.major * 10 + properties.minor, properties.multiProcessorCount};
+    gpu->most_shared_bytes = static_cast<int>(properties.sharedMemPerBlockOptin);
     return NF4J_OK;
 }
 
@@ -360,10 +361,12 @@ int32_t make_tensor_map(const void *data, int64_t rows, int64_t cols, int64_t ld
 int32_t launch_on_device(nf4j_stream *stream, const char *name, int64_t blocks, int threads, int64_t shared_bytes,
                          const void *kernel, void **parameters) {
     constexpr int64_t shared_without_asking = 48 << 10;
-    if (shared_bytes > shared_without_asking) {
-        const cudaError_t error =
-            cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+    KernelSet &allowed = static_cast<GpuStream *>(stream->impl)->allowed_most;
+    if (shared_bytes > shared_without_asking && !allowed.contains(kernel)) {
+        const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                       gpu_of(stream->device)->most_shared_bytes);
         if (error != cudaSuccess) return check(error, name);
+        allowed.add(kernel);
     }
     return check(cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(threads)),
                                   parameters, static_cast<size_t>(shared_bytes), native(stream)),
