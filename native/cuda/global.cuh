@@ -15,6 +15,16 @@ __device__ inline V load_global(const void *from, [[maybe_unused]] Place place =
 #endif
 }
 
+// 16 bytes that nobody will read again soon: the first to leave the caches.
+__device__ inline Vector<uint32_t, 4> load_global_once(const void *from, [[maybe_unused]] Place place = Place::here()) {
+#if defined(__CUDACC__)
+    const uint4 words = __ldcs(static_cast<const uint4 *>(from));
+    return {{words.x, words.y, words.z, words.w}};
+#else
+    return simt::read_global<Vector<uint32_t, 4>>(from, place);
+#endif
+}
+
 template <typename V>
 __device__ inline void store_global(void *to, V value, [[maybe_unused]] Place place = Place::here()) {
 #if defined(__CUDACC__)

@@ -2,232 +2,217 @@
 // code read from memory once. Floor: the weight's bytes over the bandwidth of memory.
 //
 // The weight is the A operand of mma.m16n8k16, straight from its fragment bytes; tokens are the columns of B, eight to
-// an mma. A block has 256 outputs, 32 for each of 8 warps, and goes through its share of k by 64. What a step needs is
-// 16 tiles of 16x64 weights (nf4_weight.cuh), 8 KB, whichever way round:
+// an mma. A block has 256 outputs and goes through its share of k in rounds of 128, two steps of 64. A warp has 64 of
+// the outputs and one of the two steps: 64x64 weights, which whichever way round are four tiles (nf4_weight.cuh), one
+// below the other:
 //
 //              y = x * W^T                          dx = dy * W
-//        64 of k                              256 outputs
-//       +------+                             +------+------+------+------+
-//       |  0   | warp 0                      |  0   |  1   |  2   |  3   |
-//       |  1   |                             |  4   |      |      |      |  64 of k
-//       |  2   | warp 1                      |  8   |      |      |      |
-//       | ...  |       256 outputs           |  12  |      |      |  15  |
-//       |  15  |                             +------+------+------+------+
-//       +------+                               warps 0, 1 | 2, 3 | 4, 5 | 6, 7, half of each tile's columns
+//          step 0   step 1                      256 outputs
+//         +-------+-------+                   +------+------+------+------+
+//         | warp  | warp  |                   | warp | warp | warp | warp |
+//         |  0    |  4    |                   |  0   |  1   |  2   |  3   |  step 0
+//         +-------+-------+                   +------+------+------+------+
+//         |  1    |  5    |                   |  4   |  5   |  6   |  7   |  step 1
+//         +-------+-------+  256 outputs      +------+------+------+------+
+//         |  2    |  6    |
+//         +-------+-------+
+//         |  3    |  7    |
+//         +-------+-------+
 //
-// Going down the rows of W, a lane's word is the fragment of 16 outputs and 16 of k. Across, the same word holds them
-// transposed, and movmatrix turns its four matrices of 8x8.
+// Nobody else needs a warp's weights, so they come into its registers, a round ahead, and only tokens go through shared
+// memory. Going down the rows of W, a lane's word is the fragment of 16 outputs and 16 of k. Across, the same word holds
+// them transposed, and movmatrix turns its four matrices of 8x8.
 //
-// Decoding is exact, round(code * scale): a table in shared memory has, for each of the 256 bytes, both codes in F32,
-// 16 times, so that each lane of a half-warp reads its own two banks. For a tile of 1024 weights a warp makes 32 passes
-// through shared memory for that, 8 for the codes on their way, 2 to 4 for scales and 4 for every eight tokens: 46 at 8
-// tokens, 74 at 64. Memory brings an H100's multiprocessor a tile in 41 clocks (132 of them at 1.755 GHz, 3.0 TB/s). So
-// in this model, which nobody has measured, shared memory is the limit, at 0.9 of memory's bandwidth for 8 tokens.
+// Decoding (nf4_decode.cuh) sets the pace: a shift, a logical operation, a look-up, two multiplications and a rounding
+// for two weights. For a tile of 1024 a warp makes 32 passes through shared memory for it, 4 through the cache that
+// shares its ports for the codes, and 2 for every eight tokens: 39 at 8 tokens, 56 at 64, their copies included; its
+// instructions take 32 and 42 clocks of the four schedulers. Memory brings an H100's multiprocessor a tile in 41 clocks
+// (132 of them at 1.755 GHz, 3.0 TB/s). So in this model, which nobody has measured, memory is the limit up to 8 tokens,
+// and shared memory at 64, at 0.73 of memory's bandwidth.
 //
-// k is split where there are few tiles (tiles.h), by the shape of the weight alone, and each split is one chain over
-// ascending k: a token's bits depend neither on the other tokens nor on their number, 1 to 64.
+// k is split where there are few tiles (tiles.h), by the shape of the weight alone. In each split a sum is two chains
+// over ascending k, of the even and of the odd steps, which are then added: a token's bits depend neither on the other
+// tokens nor on their number, 1 to 64.
 //
 //     make simt-run OP=nf4_matmul M=8 N=512 K=1024
 #pragma once
 
 #include "cuda/bf16_tile.cuh"
+#include "cuda/nf4_decode.cuh"
 
 namespace nf4j::cuda {
 
 template <class T, bool columns>
 class FewRows {
 public:
-    static constexpr int panel_rows = 8;  // of scales that are in shared memory at once: 8 steps, or 4 with two halves
-    static constexpr int64_t shared_bytes =
-        SharedArena::bytes_of(256 * 16 * 8) + SharedArena::bytes_of(panel_rows * 256 * 4) +
-        SharedArena::bytes_of(T::stages * 16 * nf4_tile_bytes) + SharedArena::bytes_of(T::stages * T::m * 64 * 2);
+    static constexpr int64_t main_bytes =
+        DecodeTables::shared_bytes + SharedArena::bytes_of(T::stages * few_rows_depth * T::m * 2);
+    static constexpr int sums_pitch = T::n + 4;  // keeps the tokens of a fragment in different banks
+    static constexpr int64_t sums_bytes = T::m * sums_pitch * 4;
+    static constexpr int64_t shared_bytes = main_bytes > sums_bytes ? main_bytes : sums_bytes;
 
     __device__ FewRows(const Product &p, SharedArena &arena)
         : p_(p),
           weight_(p.main.right.nf4),
-          n0_(block_id() % ceil_div(p.n, T::n) * T::n),
-          halves_(weight_.block_shift == 5 ? 2 : 1),
-          aligned_(p.main.left.ld % 8 == 0 && reinterpret_cast<uintptr_t>(p.main.left.data) % 16 == 0),
-          codes_of_byte_(arena.take<float>(256 * 16 * 2)),
-          scales_(arena.take<float>(panel_rows * 256)),
-          weights_(arena.take<uint32_t>(T::stages * step_words)),
-          tokens_(arena.take<bf16>(T::stages * step_tokens)) {
-        // Of the tiles of a step a thread copies 16 bytes of two, numbers w and w + 8.
-        const int w = warp_id();
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-            const int64_t row = columns ? w / 4 + 2 * i : n0_ / nf4_tile_rows + w + 8 * i;
-            const int64_t col = columns ? n0_ / nf4_tile_cols + w % 4 : 0;
-            const int64_t rows = ceil_div(weight_.rows, nf4_tile_rows) - row;
-            weight_from_[i] = weight_.tile(row, col) + 16 * lane_id();
-            // How many steps have this tile: going down the rows of W all or none.
-            weight_steps_[i] = columns ? (col < weight_.tile_cols && rows > 0 ? static_cast<int>(ceil_div(rows, 4)) : 0)
-                               : rows > 0 ? static_cast<int>(weight_.tile_cols)
-                                          : 0;
-        }
-        token_from_ =
-            static_cast<const bf16 *>(p.main.left.data) + thread_id() / 8 * p.main.left.ld + thread_id() % 8 * 8;
+          tile_(static_cast<int>(block_id()) % tiles_n()),
+          split_(static_cast<int>(block_id()) / tiles_n()),
+          group_(warp_id() / warps_n),
+          tables_(arena),
+          tokens_(arena.take<bf16>(T::stages * round_tokens)),
+          scales_(weight_) {
+        const int outputs = tile_ * warps_n + warp_id() % warps_n;  // which 64
+        tile_row_ = (columns ? group_ : outputs) * tiles;
+        tile_col_ = columns ? outputs : group_;
+        halves_ = weight_.block_shift == 5 ? 2 : 1;
+
+        const int lane_token = (token_tiles > 1 ? lane_id() / 16 * 8 : 0) + lane_id() % 8,
+                  lane_k = (token_tiles > 1 ? lane_id() / 8 % 2 : lane_id() / 8) * 8;
+        token_at_ = tokens_.address(group_ * step_tokens + swizzled<bf16_depth>(lane_token, lane_k));
+        const int token = thread_id() / chunks, chunk = thread_id() % chunks;
+        const Operand &left = p.main.left;
+        token_from_ = static_cast<const bf16 *>(left.data) + token * left.ld + chunk * 8;
+        token_to_ = chunk / 8 * step_tokens + swizzled<bf16_depth>(token, chunk % 8 * 8);
+        k_left_ = static_cast<int>(p.main.k) - chunk * 8;
     }
 
     __device__ void run() {
-        const int64_t split = block_id() / ceil_div(p_.n, T::n), steps = ceil_div(p_.main.k, bf16_depth);
-        const auto first = static_cast<int>(steps * split / p_.splits);
-        const auto end = static_cast<int>(steps * (split + 1) / p_.splits);
-        const auto issue = [&](int step) {
-            if (step < end) {
-                copy_weights(step);
-                copy_tokens(step);
-            }
-            commit_copies();  // an empty group keeps the count of groups that wait_copies knows
-        };
-#pragma unroll
-        for (int ahead = 0; ahead < T::stages - 1; ahead++) issue(first + ahead);
-        fill_table();
-        int in_panel = 0;
-        for (int step = first; step < end; step++) {
-            if (in_panel == 0) {
-                sync_threads();  // everybody is past the scales before
-                fill_scales(step, end);
-            }
-            wait_copies<T::stages - 2>();
-            sync_threads();  // the step has landed, and everybody is past the step before, whose buffer is free
-            issue(step + T::stages - 1);
-            add(step, in_panel);
-            in_panel = in_panel + halves_ == panel_rows ? 0 : in_panel + halves_;
+        const int64_t rounds = ceil_div(p_.main.k, few_rows_depth);
+        const auto first = static_cast<int>(rounds * split_ / p_.splits);
+        const auto end = static_cast<int>(rounds * (split_ + 1) / p_.splits);
+        token_from_ += first * few_rows_depth;
+        k_left_ -= first * few_rows_depth;
+        (columns ? tile_row_ : tile_col_) += first * (columns ? 2 * tiles : 2);
+        codes_from_ = weight_.tile(tile_row_, tile_col_) + lane_id() * 16;
+        copy_tokens(0);
+        fetch_weights(0);
+        tables_.fill(weight_, T::threads);
+        // Two rounds at a time: each has its buffers.
+        for (int left = end - first; left > 0; left -= 2) {
+            multiply<0>(left > 1);
+            if (left > 1) multiply<1>(left > 2);
         }
-        store(split);
+        store();
     }
 
 private:
-    static constexpr int step_words = 16 * nf4_tile_bytes / 4;
-    static constexpr int step_tokens = T::m * bf16_depth;
+    static constexpr int warps_n = 4;
+    static constexpr int warp_outputs = T::n / warps_n;
+    static constexpr int tiles = warp_outputs / nf4_tile_rows;  // of a warp in a step, and fragments of its outputs
     static constexpr int token_tiles = T::m / 8;
-    static constexpr int out_tiles = T::warp_n / 16;
-    static constexpr int adapter_pitch = T::n + 4;  // keeps the tokens of a fragment in different banks
-    static_assert(T::n == 256 && T::threads == 256 && out_tiles == 2, "a step has 16 tiles, two for each warp");
-    static_assert(T::m * adapter_pitch * 4 <= shared_bytes, "the adapter's sums take the place of everything else");
+    static constexpr int token_loads = ceil_div(token_tiles, 2);
+    static constexpr int step_tokens = T::m * bf16_depth;
+    static constexpr int round_tokens = 2 * step_tokens;
+    static constexpr int chunks = few_rows_depth / 8;  // of 16 bytes that a token has in a round
+    static constexpr int tokens_apart = T::threads / chunks;
+    static constexpr int token_chunks = ceil_div(T::m, tokens_apart);  // of a thread
+    static_assert(warp_outputs == 64 && T::threads == 2 * warps_n * warp_size && T::threads == T::n && T::stages == 2,
+                  "two warps have 64x64 weights each in a round, and a thread stores one output");
+    static_assert(few_rows_depth == 2 * bf16_depth && tokens_apart % 8 == 0,
+                  "all chunks of a thread are swizzled alike");
 
-    __device__ static int buffer(int step) { return step % T::stages; }
+    using Codes = Vector<uint32_t, 4>;
 
-    // ---- into shared memory
+    // A grid has fewer than 2^31 blocks.
+    __device__ int tiles_n() const { return static_cast<int>(ceil_div(p_.n, T::n)); }
 
-    // The two codes of each byte, even column first.
-    __device__ void fill_table() const {
-        for (int i = thread_id(); i < 256 * 16; i += T::threads) {
-            const Vector<float, 2> pair = {{weight_.quant_map[i / 16 >> 4], weight_.quant_map[i / 16 & 15]}};
-            codes_of_byte_.store(2 * i, pair);
+    // The next round, whose tokens and weights are in buffer `here`; the other one takes those of the round after it.
+    template <int here>
+    __device__ void multiply(bool goes_on) {
+        wait_copies<0>();
+        sync_threads();  // the round has landed, and everybody is past the round before, whose buffer is free
+        take_scales();
+        if (goes_on) {
+            copy_tokens(1 - here);
+            fetch_weights(1 - here);
         }
+        add(here);
     }
 
-    // Those of the next steps: a thread has one of the 256 rows that the tiles of a step have, and asks for all at once.
-    __device__ void fill_scales(int step, int end) const {
-        const int row = thread_id();
-        float scales[panel_rows];
-#pragma unroll
-        for (int i = 0; i < panel_rows; i++) {
-            const int64_t k0 = (step + i / halves_) * int64_t{bf16_depth}, half = i % halves_ * 32;
-            const int64_t r = columns ? k0 + row % 64 : n0_ + row, c = (columns ? n0_ + row / 64 * 64 : k0) + half;
-            scales[i] = step + i / halves_ < end && r < weight_.rows && c < weight_.cols ? weight_.scale(r, c) : 0;
-        }
-#pragma unroll
-        for (int i = 0; i < panel_rows; i++) scales_.store(i * 256 + row, scales[i]);
-    }
-
-    __device__ void copy_weights(int step) const {
-        const int64_t offset = step * (columns ? 4 * weight_.tile_cols * nf4_tile_bytes : nf4_tile_bytes);
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-            const bool inside = step < weight_steps_[i];
-            copy_async_16_once(weights_.address(buffer(step) * step_words + 4 * (thread_id() + i * T::threads)),
-                               inside ? weight_from_[i] + offset : weight_.codes, inside ? 16 : 0);
-        }
-    }
+    // ---- on their way, round after round
 
     // Tokens that are not there, and what lies behind k, become 0.
-    __device__ void copy_tokens(int step) const {
-        const int64_t k = step * int64_t{bf16_depth}, left = p_.main.k - k - thread_id() % 8 * 8;
-        const int there = left >= 8 ? 8 : left > 0 ? static_cast<int>(left) : 0;
+    __device__ void copy_tokens(int buffer) {
+        const int there = k_left_ >= 8 ? 16 : k_left_ > 0 ? 2 * k_left_ : 0;
 #pragma unroll
-        for (int i = 0; i < ceil_div(T::m * 8, T::threads); i++) {
-            const int token = thread_id() / 8 + i * (T::threads / 8);
+        for (int i = 0; i < token_chunks; i++) {
+            const int token = thread_id() / chunks + i * tokens_apart;
             if (token >= T::m) break;
-            const int count = token < p_.m ? there : 0;
-            const auto *data = static_cast<const bf16 *>(p_.main.left.data);
-            const bf16 *from = count > 0 ? token_from_ + i * (T::threads / 8) * p_.main.left.ld + k : data;
-            const int to = buffer(step) * step_tokens + swizzled<bf16_depth>(token, thread_id() % 8 * 8);
-            if (aligned_) {
-                copy_async_16(tokens_.address(to), from, 2 * count);
-            } else {
-                Vector<bf16, 8> chunk;
+            copy_async_16(tokens_.address(buffer * round_tokens + token_to_ + i * tokens_apart * bf16_depth),
+                          token_from_ + i * tokens_apart * p_.main.left.ld, token < static_cast<int>(p_.m) ? there : 0);
+        }
+        commit_copies();
+        token_from_ += few_rows_depth;
+        k_left_ -= few_rows_depth;
+    }
+
+    // Where there are no weights the codes stay what they were; what is multiplied by them is 0.
+    __device__ void fetch_weights(int buffer) {
+        const int64_t row_bytes = weight_.tile_cols * nf4_tile_bytes;
+        const uint8_t *from = codes_from_;
+        const int there =
+            tile_col_ < static_cast<int>(weight_.tile_cols) ? static_cast<int>(weight_.tile_rows) - tile_row_ : 0;
 #pragma unroll
-                for (int e = 0; e < 8; e++) chunk.v[e] = e < count ? load_global<bf16>(from + e) : bf16{0};
-                tokens_.store(to, chunk);
-            }
+        for (int i = 0; i < tiles; i++) {
+            if (i < there) codes_[buffer][i] = load_global_once(from);
+            from += row_bytes;
+        }
+        // Lane t of each quad has those of rows g and g + 8 of tile t.
+        scales_.fetch((tile_row_ + lane_id() % 4) * nf4_tile_rows + lane_id() / 4, tile_col_);
+        (columns ? tile_row_ : tile_col_) += columns ? 2 * tiles : 2;
+        codes_from_ += columns ? 2 * tiles * row_bytes : 2 * nf4_tile_bytes;
+    }
+
+    __device__ void take_scales() {
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            own_scales_[0][i] = scales_.get(tables_, i);
+            if (halves_ == 2) own_scales_[1][i] = scales_.get(tables_, i, 1);
         }
     }
 
-    // ---- out of it
+    // ---- there
 
-    // sums += the products of one step.
-    __device__ void add(int step, int in_panel) {
-        Codes codes[out_tiles];
-        float scales[out_tiles][2];
+    // sums += the products of this warp's step of a round.
+    __device__ void add(int buffer) {
+        float scales[tiles][2];
+        uint32_t b[token_loads][4];
 #pragma unroll
-        for (int k32 = 0; k32 < 2; k32++) {
-            uint32_t b[token_tiles][4];
+        for (int k16 = 0; k16 < bf16_depth / 16; k16++) {
+            if (token_tiles > 1 || k16 % 2 == 0) load_tokens(b, buffer, k16);
 #pragma unroll
-            for (int j = 0; j < token_tiles; j++) {
-                const int at = swizzled<bf16_depth>(8 * j + lane_id() % 8, 32 * k32 + lane_id() / 8 * 8);
-                load_matrices(b[j], tokens_.address(buffer(step) * step_tokens + at));
-            }
+            for (int i = 0; i < tiles; i++) {
+                const int tile = columns ? k16 : i, word = columns ? i : k16;
+                if (word == 0 || (word == 2 && halves_ == 2)) exchange_scales(scales[tile], tile, word / 2);
+                uint32_t a[4];
+                fragment(a, codes_[buffer][tile].v[word], scales[tile]);
 #pragma unroll
-            for (int k16 = 2 * k32; k16 < 2 * k32 + 2; k16++) {
-#pragma unroll
-                for (int i = 0; i < out_tiles; i++) {
-                    const int own = columns ? 0 : i;
-                    load_codes(codes[own], step, i, k16);
-                    load_scales(scales[own], in_panel, i, k16);
-                    uint32_t a[4];
-                    fragment(a, codes[own], scales[own], i, k16);
-#pragma unroll
-                    for (int j = 0; j < token_tiles; j++) {
-                        const uint32_t half[2] = {b[j][k16 % 2 * 2], b[j][k16 % 2 * 2 + 1]};
-                        mma_bf16(sums_[i][j], a, half);
-                    }
+                for (int j = 0; j < token_tiles; j++) {
+                    const int at = (token_tiles > 1 ? j : k16) % 2 * 2;
+                    const uint32_t half[2] = {b[j / 2][at], b[j / 2][at + 1]};
+                    mma_bf16(sums_[i][j], a, half);
                 }
             }
         }
     }
 
-    using Codes = Vector<uint32_t, 4>;
-
-    // This lane's bytes of the tile that has outputs 16 i ... of this warp and 16 k16 ... of the step. Down the rows of
-    // W a tile serves all four k16, across both i.
-    __device__ void load_codes(Codes &codes, int step, int i, int k16) const {
-        if (columns ? i > 0 : k16 > 0) return;
-        const int tile = columns ? 4 * k16 + warp_id() / 2 : 2 * warp_id() + i;
-        codes = weights_.template load<4>(buffer(step) * step_words + tile * (nf4_tile_bytes / 4) + 4 * lane_id());
+    // Tokens as B fragments, four matrices at a time: 16 of k for 16 tokens, or 32 of k where there are only 8.
+    __device__ void load_tokens(uint32_t (&b)[token_loads][4], int buffer, int k16) const {
+        const uint32_t at = token_at_.value ^ 32u * k16;  // 16 of k further, as chunks are exchanged
+#pragma unroll
+        for (int j = 0; j < token_loads; j++)
+            load_matrices(b[j], {at + 2u * (buffer * round_tokens + 16 * j * bf16_depth)});
     }
 
-    // The scales of its rows g and g + 8.
-    __device__ void load_scales(float (&scales)[2], int in_panel, int i, int k16) const {
-        if (columns ? i > 0 : k16 > 0 && !(k16 == 2 && halves_ == 2)) return;
-        const int row = columns ? warp_id() / 2 * 64 + 16 * k16 : 32 * warp_id() + 16 * i;
-        const int half = columns ? warp_id() % 2 : k16 / 2;
-        const int at = (in_panel + (halves_ == 2 ? half : 0)) * 256 + row + lane_id() / 4;
-        scales[0] = scales_.load(at);
-        scales[1] = scales_.load(at + 8);
+    // The scales of this lane's rows g and g + 8 of a tile.
+    __device__ void exchange_scales(float (&scales)[2], int tile, int half) const {
+#pragma unroll
+        for (int i = 0; i < 2; i++) scales[i] = shuffle(own_scales_[half][i], lane_id() / 4 * 4 + tile);
     }
 
     // The A fragment: 16 outputs, 16 of k.
-    __device__ void fragment(uint32_t (&a)[4], const Codes &codes, const float (&scales)[2], int i, int k16) const {
-        const uint32_t word = !columns ? codes.v[k16] : warp_id() % 2 == 0 ? codes.v[i] : codes.v[2 + i];
+    __device__ void fragment(uint32_t (&a)[4], uint32_t word, const float (&scales)[2]) const {
 #pragma unroll
-        for (int byte = 0; byte < 4; byte++) {
-            const auto at = static_cast<int>(word >> (8 * byte) & 255) * 16 + lane_id() % 16;
-            const Vector<float, 2> code = codes_of_byte_.template load<2>(2 * at);
-            a[byte] = pack_bf16(code.v[0] * scales[byte % 2], code.v[1] * scales[byte % 2]);
-        }
+        for (int byte = 0; byte < 4; byte++) a[byte] = tables_.weights(word, byte, scales[byte % 2]);
         if (!columns) return;
         // [k, outputs] as it stands in W: the matrices and, of the four, the second and the third change sides.
         const uint32_t right = transpose_matrix(a[1]);
@@ -237,79 +222,95 @@ private:
         a[3] = transpose_matrix(a[3]);
     }
 
-    // Sums of outputs along the rows of a fragment and tokens along its columns. An adapter's share goes to the first
-    // split.
-    __device__ void store(int64_t split) const {
-        const bool adapted = p_.adapter.k > 0 && split == 0;
+    // ---- results
+
+    // Those of both groups meet in shared memory, where a thread then has one output.
+    __device__ void store() const {
         SharedArena arena;
-        const Shared<float> adapter = arena.take<float>(T::m * adapter_pitch);
-        if (adapted) {
-            sync_threads();  // everybody is past the last step, whose memory this takes
-            add_adapter(adapter);
-            sync_threads();
-        }
+        const Shared<float> sums = arena.take<float>(T::m * sums_pitch);
+        sync_threads();  // everybody is past the last round, whose memory this takes
+        if (group_ == 0) for_each_sum([&](int at, float sum) { sums.store(at, sum); });
+        sync_threads();  // the sums of even steps are there
+        if (group_ == 1) for_each_sum([&](int at, float sum) { sums.store(at, sums.load(at) + sum); });
+        sync_threads();  // and those of odd ones
+        const int64_t out = int64_t{tile_} * T::n + thread_id();
+        if (out >= p_.n) return;
+        if (p_.adapter.k > 0 && split_ == 0) add_adapter(sums, out);
+        for (int token = 0; token < p_.m; token++)
+            store_result(p_, split_ * p_.m + token, out, sums.load(token * sums_pitch + thread_id()));
+    }
+
+    // Calls body(place, sum) for those of this lane: outputs along the rows of a fragment, tokens along its columns.
+    template <class Body>
+    __device__ void for_each_sum(const Body &body) const {
+        const int warp_out = (columns ? tile_col_ * nf4_tile_cols : tile_row_ * nf4_tile_rows) - tile_ * T::n;
 #pragma unroll
-        for (int i = 0; i < out_tiles; i++) {
+        for (int i = 0; i < tiles; i++) {
 #pragma unroll
             for (int j = 0; j < token_tiles; j++) {
 #pragma unroll
                 for (int e = 0; e < 4; e++) {
                     const int token = 8 * j + lane_id() % 4 * 2 + e % 2;
-                    const int out = 32 * warp_id() + 16 * i + lane_id() / 4 + e / 2 * 8;
-                    if (token >= p_.m || n0_ + out >= p_.n) continue;
-                    const float sum = sums_[i][j][e] + (adapted ? adapter.load(token * adapter_pitch + out) : 0);
-                    store_result(p_, split * p_.m + token, n0_ + out, sum);
+                    const int out = warp_out + 16 * i + lane_id() / 4 + e / 2 * 8;
+                    body(token * sums_pitch + out, sums_[i][j][e]);
                 }
             }
         }
     }
 
-    // The adapter's product in F32, 16 ranks at a time: a thread has one output.
-    __device__ void add_adapter(Shared<float> sums) const {
+    // The adapter's product in F32, 16 ranks at a time, for the output of this thread. The first split has it.
+    __device__ void add_adapter(Shared<float> sums, int64_t out) const {
         constexpr int ranks = 16;
         const Operand &left = p_.adapter.left, &right = p_.adapter.right;
-        const int64_t out = n0_ + thread_id();
-        if (out >= p_.n) return;
         for (int64_t k0 = 0; k0 < p_.adapter.k; k0 += ranks) {
             float b[ranks];
 #pragma unroll
             for (int r = 0; r < ranks; r++) {
                 const int64_t k = k0 + r;
-                b[r] = k >= p_.adapter.k ? 0 : right.k_contiguous ? unmasked(right, out, k) : unmasked(right, k, out);
+                b[r] = k >= p_.adapter.k    ? 0
+                       : right.k_contiguous ? dense_element(right, out, k)
+                                            : dense_element(right, k, out);
             }
-            const bool last = k0 + ranks >= p_.adapter.k;
+#pragma unroll 1
             for (int token = 0; token < p_.m; token++) {
-                const int at = token * adapter_pitch + thread_id();
-                float sum = k0 > 0 ? sums.load(at) : 0;
+                float sum = 0;
 #pragma unroll
                 for (int r = 0; r < ranks; r++) {
                     const int64_t k = k0 + r;
-                    sum = multiply_add(k < p_.adapter.k ? unmasked(left, token, k) : 0, b[r], sum);
+                    sum = multiply_add(k < p_.adapter.k ? dense_element(left, token, k) : 0, b[r], sum);
                 }
-                if (last && p_.masked_adapter) sum *= dropout_factor(p_.dropout, token, out);
-                sums.store(at, sum);
+                if (p_.masked_adapter) sum *= dropout_factor(p_.dropout, token, out);
+                const int at = token * sums_pitch + thread_id();
+                sums.store(at, sums.load(at) + sum);
             }
         }
     }
 
     const Product &p_;
     const Nf4View &weight_;
-    int64_t n0_;    // the block's first output
-    int halves_;    // of a tile's row that have a scale of their own
-    bool aligned_;  // 16-byte copies can fetch the tokens
-    Shared<float> codes_of_byte_;
-    Shared<float> scales_;  // [panel_rows: steps, halves_][256]
-    Shared<uint32_t> weights_;
-    Shared<bf16> tokens_;
-    const uint8_t *weight_from_[2];
-    int weight_steps_[2];
+    int tile_, split_;  // the block's, of the outputs and of k
+    int group_;         // of warps: which step of a round
+    DecodeTables tables_;
+    Shared<bf16> tokens_;  // [stages][steps][m][64]
+    ScalesAhead<2> scales_;
+
+    int tile_row_, tile_col_;  // of the next weights
+    int halves_;               // of a tile's row that have a scale of their own
+    const uint8_t *codes_from_;
+    Codes codes_[T::stages][tiles] = {};
+    float own_scales_[2][2] = {};  // [half][row]
+
     const bf16 *token_from_;
-    float sums_[out_tiles][token_tiles][4] = {};
+    int token_to_;
+    SharedAddress token_at_;  // of this lane's first row of matrices
+    int k_left_;
+
+    float sums_[tiles][token_tiles][4] = {};
 };
 
-// Two blocks on a multiprocessor, but where the sums of 64 tokens take too many registers.
+// Two blocks on a multiprocessor, where the sums leave the registers for it.
 template <class T, bool columns>
-__global__ void __launch_bounds__(T::threads, T::m <= 32 ? 2 : 1) nf4_few_rows_kernel(const Product p) {
+__global__ void __launch_bounds__(T::threads, T::m <= 8 ? 2 : 1) nf4_few_rows_kernel(const Product p) {
     SharedArena arena;
     FewRows<T, columns>(p, arena).run();
 }

@@ -33,8 +33,12 @@ struct Nf4View {
     int64_t rows;
     int64_t cols;
     int64_t tile_cols;   // tiles along a row
+    int64_t tile_rows;   // and down a column
     int block_shift;     // log2 of the block size
     bool scale_per_row;  // all columns of a tile's row are in one block
+    // Whichever there is of absmax32 and nested_absmax, and log2 of the elements that have one in common.
+    const float *absmax;
+    int absmax_shift;
 
     __device__ uint8_t *tile(int64_t tile_row, int64_t tile_col) const {
         return codes + (tile_row * tile_cols + tile_col) * nf4_tile_bytes;
@@ -90,6 +94,7 @@ inline Nf4Blob nf4_blob(const nf4j_nf4_weight *weight) { return {*weight, nf4_co
 
 inline Nf4View nf4_view(const nf4j_nf4_weight *weight) {
     const Nf4Blob blob = nf4_blob(weight);
+    const int block_shift = __builtin_ctzll(static_cast<unsigned long long>(blob.block_size));
     return {blob.codes,
             blob.quant_map,
             blob.absmax32,
@@ -100,8 +105,11 @@ inline Nf4View nf4_view(const nf4j_nf4_weight *weight) {
             blob.rows,
             blob.cols,
             ceil_div(blob.cols, nf4_tile_cols),
-            __builtin_ctzll(static_cast<unsigned long long>(blob.block_size)),
-            blob.cols % nf4_tile_cols == 0 && blob.block_size >= nf4_tile_cols};
+            ceil_div(blob.rows, nf4_tile_rows),
+            block_shift,
+            blob.cols % nf4_tile_cols == 0 && blob.block_size >= nf4_tile_cols,
+            blob.absmax32 ? blob.absmax32 : blob.nested_absmax,
+            blob.absmax32 ? block_shift : block_shift + __builtin_ctzll(nested_block_size)};
 }
 
 }  // namespace nf4j::cuda

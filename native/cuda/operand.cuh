@@ -5,12 +5,16 @@
 
 namespace nf4j::cuda {
 
-// The element at a row and a column of the operand's matrix, before the mask.
-__device__ inline float unmasked(const Operand &x, int64_t row, int64_t col) {
-    if (x.is_nf4) return x.nf4.at(row, col);
+// The element at a row and a column of the operand's matrix, before the mask; of one that is dense.
+__device__ inline float dense_element(const Operand &x, int64_t row, int64_t col) {
     const int64_t at = row * x.ld + col;
     return x.scale *
            (x.is_bf16 ? widen(static_cast<const bf16 *>(x.data)[at]) : static_cast<const float *>(x.data)[at]);
+}
+
+// The same of any.
+__device__ inline float unmasked(const Operand &x, int64_t row, int64_t col) {
+    return x.is_nf4 ? x.nf4.at(row, col) : dense_element(x, row, col);
 }
 
 // Elements (row, col) ... (row, col + 3), those at col_end and behind being 0. col is a multiple of 4, so that they

@@ -89,9 +89,8 @@ bool can_be_copied(const Operand &x) {
 
 ProductShape shape_of(const Product &p, int32_t dtype) {
     const Operand &left = p.main.left, &right = p.main.right;
-    const bool rows = left.is_bf16 && left.k_contiguous && !left.masked && left.scale == 1 && left.parts == 1;
-    const bool copied = rows && can_be_copied(left) &&
-                        (right.is_nf4 ? right.nf4.scale_per_row : can_be_copied(right)) && right.parts == 1;
+    const bool rows = can_be_copied(left) && left.k_contiguous && left.parts == 1;
+    const bool copied = rows && (right.is_nf4 ? right.nf4.scale_per_row : can_be_copied(right)) && right.parts == 1;
     return {p.m,
             p.n,
             dtype == NF4J_BF16 ? p.main.k * part_products(left.parts, right.parts) : p.main.k,

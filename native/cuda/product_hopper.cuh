@@ -13,8 +13,7 @@
 //     ring of boxes [tokens][64]          4 x 32 KB    8 x 16 KB   128-byte rows, chunks exchanged (chunk ^ row % 8)
 //     adapter: tokens [tokens][64]            32 KB        16 KB   the same layout, written by the consumers
 //     adapter: features [128][64]             16 KB        16 KB
-//     16 values of the codes x 32 lanes        2 KB         2 KB   no two lanes meet in a bank
-//     map of 8-bit scales                      1 KB         1 KB
+//     tables of decoding                      33 KB        33 KB   nf4_decode.cuh
 //     mbarriers full, empty                    64 B        128 B
 //
 // Weights come straight from global memory, one step ahead, 16 bytes a lane: a warp's part of a step is one tile of
@@ -28,7 +27,7 @@
 // box goes back to the producer when the last product of its step is done.
 //
 // Budget of a step with 256 tokens, in clocks of an SM (a model: nobody has measured it): tensor cores 1024; shared
-// memory 512 for B and 256 for the table; issue slots of each scheduler 2 warps x 300 of 1024. Floor: 2 m n k / 790
+// memory 512 for B and 256 for the table; issue slots of each scheduler 2 warps x 250 of 1024. Floor: 2 m n k / 790
 // TFLOP/s on an H100. L2: 32 KB of x and 4.5 KB of weights for each step and block.
 //
 // Sums begin with the adapter's product, then go over ascending k: the bits of product_bf16.cuh, as far as the two
@@ -39,6 +38,7 @@
 #pragma once
 
 #include "cuda/factor.cuh"
+#include "cuda/nf4_decode.cuh"
 #include "cuda/ptx_hopper.cuh"
 
 namespace nf4j::cuda {
@@ -75,27 +75,25 @@ template <class T>
 class WeightFragments {
 public:
     // Asks for the weights of a first step.
-    __device__ WeightFragments(const Nf4View &weight, Shared<float> table, Shared<float> nested, int64_t feature0)
-        : weight_(weight), table_(table), nested_(nested), nested_offset_(weight.absmax8 ? *weight.nested_offset : 0) {
+    __device__ WeightFragments(const Nf4View &weight, const DecodeTables &tables, int64_t feature0)
+        : weight_(weight), tables_(tables), next_scales_(weight) {
         fetch(feature0, 0);
     }
 
     // Takes the weights that were asked for, and asks for those of a next step.
     __device__ void advance(int64_t feature0, int64_t step) {
         codes_ = next_codes_;
-        scales_[0] = finished(next_scales_[0]);
-        scales_[1] = finished(next_scales_[1]);
+#pragma unroll
+        for (int i = 0; i < 2; i++) scales_[i] = next_scales_.get(tables_, i);
         fetch(feature0, step);
     }
 
-    // The fragment of k = 16 i ... of the step: round(code * scale), pair by pair in the order of the bytes.
+    // The fragment of k = 16 i ... of the step, pair by pair in the order of the bytes.
     __device__ void decode(int i, WgmmaFragment &a) const {
-        const float upper = scale(0, i), lower = scale(1, i);
+        const float scales[2] = {scale(0, i), scale(1, i)};
 #pragma unroll
         for (int byte = 0; byte < 4; byte++) {
-            const float even = value(codes_.v[i], 2 * byte + 1), odd = value(codes_.v[i], 2 * byte);
-            const float by = byte % 2 == 0 ? upper : lower;
-            const uint32_t weights = pack_bf16(even * by, odd * by);
+            const uint32_t weights = tables_.weights(codes_.v[i], byte, scales[byte % 2]);
             if constexpr (T::backward) {
                 a.set(byte % 2 * 2 + byte / 2, transpose_matrix(weights));
             } else {
@@ -105,64 +103,31 @@ public:
     }
 
 private:
-    // What there is of a scale while its parts are on their way.
-    struct Scale {
-        float absmax;  // or, with double quantization, the absmax of the group
-        int code;
-    };
-
+    // Where there are no weights the codes stay what they were; what is multiplied by them is 0, or nobody wants it.
     __device__ void fetch(int64_t feature0, int64_t step) {
         const int64_t feature = feature0 + warp_id() * 16;
+        const auto tile_rows = static_cast<uint32_t>(ceil_div(weight_.rows, nf4_tile_rows)),
+                   tile_cols = static_cast<uint32_t>(weight_.tile_cols), step32 = static_cast<uint32_t>(step);
+        const uint8_t *own = weight_.codes + lane_id() * 16;
         if constexpr (T::backward) {
             // Fragment i is of tile row 4 step + i; the lanes t = i of each quad fetch its scales.
-            const int64_t tile_col = feature / nf4_tile_cols;
-            const auto word = static_cast<int>(feature % nf4_tile_cols / 16);
+            const uint32_t tile_row = step32 * T::fragments;
+            const auto tile_col = static_cast<uint32_t>(feature / nf4_tile_cols);
+            own += feature % nf4_tile_cols / 16 * 4;
 #pragma unroll
             for (int i = 0; i < T::fragments; i++) {
-                const int64_t tile_row = step * T::fragments + i;
-                next_codes_.v[i] =
-                    is_there(tile_row, tile_col)
-                        ? load_global<uint32_t>(weight_.tile(tile_row, tile_col) + lane_id() * 16 + word * 4)
-                        : 0;
+                const uint32_t tile = (tile_row + i) * tile_cols + tile_col;
+                if (tile_row + i < tile_rows && tile_col < tile_cols)
+                    next_codes_.v[i] = load_global<uint32_t>(own + uint64_t{tile} * nf4_tile_bytes);
             }
-            fetch_scales(step * bf16_depth + lane_id() % 4 * nf4_tile_rows, feature);
+            next_scales_.fetch((tile_row + lane_id() % 4) * nf4_tile_rows + lane_id() / 4, tile_col);
         } else {
-            const int64_t tile_row = feature / nf4_tile_rows;
-            next_codes_ = is_there(tile_row, step)
-                              ? load_global<Vector<uint32_t, 4>>(weight_.tile(tile_row, step) + lane_id() * 16)
-                              : Vector<uint32_t, 4>{};
-            fetch_scales(feature, step * bf16_depth);
+            const auto tile_row = static_cast<uint32_t>(feature / nf4_tile_rows);
+            const uint32_t tile = tile_row * tile_cols + step32;
+            if (tile_row < tile_rows)
+                next_codes_ = load_global<Vector<uint32_t, 4>>(own + uint64_t{tile} * nf4_tile_bytes);
+            next_scales_.fetch(tile_row * nf4_tile_rows + lane_id() / 4, step32);
         }
-    }
-
-    __device__ bool is_there(int64_t tile_row, int64_t tile_col) const {
-        return tile_row * nf4_tile_rows < weight_.rows && tile_col < weight_.tile_cols;
-    }
-
-    // Of rows lane / 4 and + 8 of a tile; 0 where there are no weights.
-    __device__ void fetch_scales(int64_t row, int64_t col) {
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-            const int64_t r = row + lane_id() / 4 + 8 * i;
-            next_scales_[i] = {0, 0};
-            if (r >= weight_.rows || col >= weight_.cols) continue;
-            const int64_t block = (r * weight_.cols + col) >> weight_.block_shift;
-            if (weight_.absmax32) {
-                next_scales_[i].absmax = weight_.absmax32[block];
-            } else {
-                next_scales_[i] = {weight_.nested_absmax[block / nested_block_size], weight_.absmax8[block]};
-            }
-        }
-    }
-
-    // As Nf4View::scale.
-    __device__ float finished(const Scale &scale) const {
-        return weight_.absmax32 ? scale.absmax : nested_.load(scale.code) * scale.absmax + nested_offset_;
-    }
-
-    // The value of nibble number i of a word.
-    __device__ float value(uint32_t word, int i) const {
-        return table_.load(static_cast<int>((word >> (4 * i) & 15) * warp_size | static_cast<uint32_t>(lane_id())));
     }
 
     __device__ float scale(int half, int fragment) const {
@@ -171,11 +136,10 @@ private:
     }
 
     const Nf4View &weight_;
-    Shared<float> table_, nested_;
-    float nested_offset_;
-    Vector<uint32_t, 4> codes_, next_codes_;
+    DecodeTables tables_;
+    Vector<uint32_t, 4> codes_, next_codes_ = {};
     float scales_[2];
-    Scale next_scales_[2];
+    ScalesAhead<1> next_scales_;
 };
 
 template <class T>
@@ -185,22 +149,17 @@ public:
     using AdapterFeatures = Factor<Load::elements, T::features, T::consumers, 1>;
     using Sums = WgmmaSums[T::halves];
 
-    static constexpr int table_entries = 16 * warp_size;
-    static constexpr int nested_entries = 256;
     static constexpr int64_t adapter_bytes = AdapterTokens::shared_bytes() + AdapterFeatures::shared_bytes();
-    static constexpr int64_t shared_bytes =
-        T::stages * T::box_bytes + adapter_bytes + SharedArena::bytes_of(table_entries * 4) +
-        SharedArena::bytes_of(nested_entries * 4) + SharedArena::bytes_of(2 * T::stages * 8);
+    static constexpr int64_t shared_bytes = T::stages * T::box_bytes + adapter_bytes + DecodeTables::shared_bytes +
+                                            SharedArena::bytes_of(2 * T::stages * 8);
 
-    __device__ explicit HopperProduct(const Product &p) : p_(p) {
-        SharedArena arena;
-        ring_ = arena.take<bf16>(T::stages * T::box);
-        adapter_arena_ = arena;
-        adapter_ = arena.take<bf16>(adapter_bytes / 2);
-        table_ = arena.take<float>(table_entries);
-        nested_ = arena.take<float>(nested_entries);
-        mbarriers_ = arena.take<uint64_t>(2 * T::stages);
-    }
+    __device__ HopperProduct(const Product &p, SharedArena &arena)
+        : p_(p),
+          ring_(arena.take<bf16>(T::stages * T::box)),
+          adapter_arena_(arena),
+          adapter_(arena.take<bf16>(adapter_bytes / 2)),
+          tables_(arena),
+          mbarriers_(arena.take<uint64_t>(2 * T::stages)) {}
 
     __device__ void run(const TensorMap &left) {
         if (thread_id() == 0) {
@@ -210,10 +169,7 @@ public:
             }
             publish_mbarriers();
         }
-        const Nf4View &weight = p_.main.right.nf4;
-        for (int i = thread_id(); i < table_entries; i += T::threads) table_.store(i, weight.quant_map[i / warp_size]);
-        for (int i = thread_id(); weight.absmax8 && i < nested_entries; i += T::threads)
-            nested_.store(i, weight.nested_map[i]);
+        tables_.fill(p_.main.right.nf4, T::threads);
         sync_threads();
         // 168 registers each at the launch: 128 x 24 + 256 x 240 are no more.
         if (thread_id() < T::consumers) {
@@ -256,8 +212,7 @@ private:
 
     __device__ void consume() const {
         RingPlace<T::stages> at;
-        WeightFragments<T> weights(p_.main.right.nf4, table_, nested_,
-                                   block_id() % ceil_div(p_.n, T::features) * T::features);
+        WeightFragments<T> weights(p_.main.right.nf4, tables_, block_id() % ceil_div(p_.n, T::features) * T::features);
         for_each_tile([&](int64_t feature0, int64_t token0, int64_t next_feature0) {
             Sums sums;
 #pragma unroll
@@ -366,16 +321,18 @@ private:
     __device__ float bias(int64_t j) const { return p_.bias.data && j < p_.n ? p_.bias.load(j) : -0.0f; }
 
     const Product &p_;
+    Shared<bf16> ring_;
     SharedArena adapter_arena_;
-    Shared<bf16> ring_{}, adapter_{};
-    Shared<float> table_{}, nested_{};
-    Shared<uint64_t> mbarriers_{};
+    Shared<bf16> adapter_;
+    DecodeTables tables_;
+    Shared<uint64_t> mbarriers_;
 };
 
 template <class T>
 __global__ void __launch_bounds__(T::threads, 1)
     product_hopper_kernel(const Product p, const __grid_constant__ TensorMap left) {
-    HopperProduct<T>(p).run(left);
+    SharedArena arena;
+    HopperProduct<T>(p, arena).run(left);
 }
 
 }  // namespace nf4j::cuda

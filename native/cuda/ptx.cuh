@@ -47,15 +47,6 @@ __device__ inline void copy_async_16(SharedAddress to, const void *from, int sou
                  : "memory");
 }
 
-// The same of what nobody will read again soon: the first to leave the L2 cache.
-__device__ inline void copy_async_16_once(SharedAddress to, const void *from, int source, Place = Place::here()) {
-    uint64_t policy;
-    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-    asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;" ::"r"(to.value),
-                 "l"(__cvta_generic_to_global(from)), "r"(source), "l"(policy)
-                 : "memory");
-}
-
 // Ends a group of copies.
 __device__ inline void commit_copies(Place = Place::here()) { asm volatile("cp.async.commit_group;" ::: "memory"); }
 

@@ -35,6 +35,11 @@ public:
     __device__ void store(int i, Vector<T, N> value, Place = Place::here()) const {
         *reinterpret_cast<Vector<T, N> *>(data_ + i) = value;
     }
+    // The same from a byte on, for places that are put together from bits.
+    template <int N>
+    __device__ Vector<T, N> load_at(uint32_t byte, Place = Place::here()) const {
+        return *reinterpret_cast<const Vector<T, N> *>(reinterpret_cast<const char *>(data_) + byte);
+    }
     // Elements i ... as another type of the same or a larger size.
     template <typename U>
     __device__ Shared<U> as(int i) const {
@@ -59,6 +64,10 @@ private:
     template <int N>
     void store(int i, Vector<T, N> value, Place place = Place::here()) const {
         simt::write_shared(at(i), value, place);
+    }
+    template <int N>
+    Vector<T, N> load_at(uint32_t byte, Place place = Place::here()) const {
+        return simt::read_shared<Vector<T, N> >(offset_ + byte, place);
     }
     template <typename U>
     Shared<U> as(int i) const {

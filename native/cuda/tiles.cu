@@ -8,6 +8,8 @@ namespace nf4j::cuda {
 
 namespace {
 
+constexpr int64_t least_split = 256;  // of k
+
 int64_t tiles_of(const Variant &v, const ProductShape &s) { return ceil_div(s.m, v.tile_m) * ceil_div(s.n, v.tile_n); }
 
 bool on_wgmma(const Variant &v) { return v.kernel == Kernel::wgmma_256 || v.kernel == Kernel::wgmma_128; }
@@ -19,15 +21,15 @@ bool fits(const Variant &v, const ProductShape &s, const Traits &device) {
            !(s.part_of_rows && (v.least_m > 1 || v.most_m != any_m)) && !(s.masked_adapter && on_wgmma(v));
 }
 
-// The fewest splits of `steps` that keep four of five places for blocks busy to the end, or the best there are.
-int64_t splits_for(int64_t tiles, int64_t steps, int64_t places, int64_t most_splits) {
-    constexpr int64_t least_steps = 4;
+// The fewest splits of `steps`, none shorter than `least_steps`, that keep four of five places for blocks busy to the
+// end, or the best there are.
+int64_t splits_for(int64_t tiles, int64_t steps, int64_t least_steps, int64_t places, int64_t most_splits) {
     if (tiles == 0 || tiles >= places) return 1;
     int64_t best = 1;
     double best_share = 0;
     for (int64_t splits = 1; splits <= std::min(steps / least_steps, most_splits); splits++) {
-        const int64_t blocks = tiles * splits;
-        const double share = static_cast<double>(blocks) / static_cast<double>(ceil_div(blocks, places) * places);
+        const int64_t rounds = ceil_div(tiles * splits, places), longest = ceil_div(steps, splits);
+        const double share = static_cast<double>(tiles * steps) / static_cast<double>(rounds * places * longest);
         if (share > best_share) {
             best = splits;
             best_share = share;
@@ -53,7 +55,7 @@ Choice choose(const ProductShape &s, const Traits &device, int64_t workspace_byt
     const int64_t places = s.part_of_rows ? 0 : int64_t{v->blocks_per_multiprocessor} * device.multiprocessors;
     const int64_t split_bytes = s.m * s.n * 4;  // its sums
     const int64_t room = split_bytes > 0 ? workspace_bytes / split_bytes : 1;
-    const int64_t splits = splits_for(tiles, ceil_div(s.k, v->depth), places, room);
+    const int64_t splits = splits_for(tiles, ceil_div(s.k, v->depth), least_split / v->depth, places, room);
     return {v, splits, tiles * splits, splits > 1 ? splits * split_bytes : 0};
 }
 

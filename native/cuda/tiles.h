@@ -28,13 +28,14 @@ using Tile128 = Tile<128, 128, 3, 2, 4>;
 using Tile64 = Tile<64, 64, 3, 2, 2>;
 using F32Tile = Tile<64, 64, 2, 8, 1>;
 
-// Few rows: 8 warps side by side along n.
-template <int M, int Stages>
-using FewRowsTile = Tile<M, 256, Stages, 1, 8>;
-using FewRows8 = FewRowsTile<8, 4>;
-using FewRows16 = FewRowsTile<16, 4>;
-using FewRows32 = FewRowsTile<32, 4>;
-using FewRows64 = FewRowsTile<64, 3>;  // four stages are more shared memory than compute capability 8.6 has
+// Few rows: 4 warps side by side along n, and 4 others that take the other steps of k.
+constexpr int few_rows_depth = 2 * bf16_depth;
+template <int M>
+using FewRowsTile = Tile<M, 256, 2, 1, 8>;
+using FewRows8 = FewRowsTile<8>;
+using FewRows16 = FewRowsTile<16>;
+using FewRows32 = FewRowsTile<32>;
+using FewRows64 = FewRowsTile<64>;
 
 // Tokens and features, which are columns of c, of a tile of product_hopper.cuh.
 using Wgmma256 = Tile<256, 128, 4, 1, 8>;
@@ -45,8 +46,8 @@ enum class Kernel { few_rows, wgmma_256, wgmma_128, tiles_256, tiles_128, tiles_
 // How the left factor stands in memory, and a dense right one; what can be done with one can be done with all that follow.
 enum class Access {
     any,     // elements must be converted one by one
-    rows,    // BF16, k along the row
-    copied,  // and 16-byte copies can fetch it
+    rows,    // BF16, k along rows that 16-byte copies can fetch
+    copied,  // and they can fetch the right factor
 };
 
 // The right factor; the same holds.
@@ -84,7 +85,9 @@ struct Variant {
     int tile_n;
     int depth;
     int stages;
-    int blocks_per_multiprocessor;  // where c has fewer tiles than these, k is split; 0: never
+    // Where c has fewer tiles than these, k is split; 0: never. All lines of few rows have the same, so that k is split
+    // alike: the blocks of more than 8 tokens, of which only one fits, come in two rounds.
+    int blocks_per_multiprocessor;
 };
 
 constexpr int64_t any_m = INT64_MAX;
@@ -99,13 +102,13 @@ constexpr char few_rows[] = "few tokens: each code is read once, and decoded in 
 
 inline constexpr Variant variants[] = {
     {Kernel::few_rows, "nf4_few_rows", few_rows, true, Access::rows, Weight::nf4_whole_tiles, any_device, newest_device,
-     1, 8, 0, FewRows8::m, FewRows8::n, bf16_depth, FewRows8::stages, 2},
+     1, 8, 0, FewRows8::m, FewRows8::n, few_rows_depth, FewRows8::stages, 2},
     {Kernel::few_rows, "nf4_few_rows", few_rows, true, Access::rows, Weight::nf4_whole_tiles, any_device, newest_device,
-     9, 16, 0, FewRows16::m, FewRows16::n, bf16_depth, FewRows16::stages, 2},
+     9, 16, 0, FewRows16::m, FewRows16::n, few_rows_depth, FewRows16::stages, 2},
     {Kernel::few_rows, "nf4_few_rows", few_rows, true, Access::rows, Weight::nf4_whole_tiles, any_device, newest_device,
-     17, 32, 0, FewRows32::m, FewRows32::n, bf16_depth, FewRows32::stages, 2},
+     17, 32, 0, FewRows32::m, FewRows32::n, few_rows_depth, FewRows32::stages, 2},
     {Kernel::few_rows, "nf4_few_rows", few_rows, true, Access::rows, Weight::nf4_whole_tiles, any_device, newest_device,
-     33, 64, 0, FewRows64::m, FewRows64::n, bf16_depth, FewRows64::stages, 2},
+     33, 64, 0, FewRows64::m, FewRows64::n, few_rows_depth, FewRows64::stages, 2},
     {Kernel::wgmma_256, "wgmma_bf16", "many tokens on Hopper", true, Access::copied, Weight::nf4_row_scales, hopper,
      hopper, least_wgmma_m, any_m, 0, Wgmma256::m, Wgmma256::n, bf16_depth, Wgmma256::stages, 0},
     {Kernel::wgmma_128, "wgmma_bf16", "many tokens on Hopper, of which tiles of 256 would leave more of it idle", true,

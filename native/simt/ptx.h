@@ -60,9 +60,6 @@ uint32_t ballot(bool predicate, Place place = Place::here());
 // ---- asynchronous copies: the destination is poisoned until the copy lands, as late as the waits allow
 
 void copy_async_16(SharedAddress to, const void *from, int source, Place place = Place::here());
-inline void copy_async_16_once(SharedAddress to, const void *from, int source, Place place = Place::here()) {
-    copy_async_16(to, from, source, place);
-}
 void commit_copies(Place place = Place::here());
 void wait_copies_left(int left);
 

@@ -1,5 +1,5 @@
 // What the main loop of the few rows' product costs, from counts: no bank conflict, no sector beyond the bytes that must
-// move, and for each step of k the accesses to shared memory that cuda/nf4_few_rows.cuh budgets.
+// move, and for each round of k the accesses to shared memory that cuda/nf4_few_rows.cuh budgets.
 #include "cuda/nf4_few_rows.cuh"
 #include "cuda/launch.h"
 
@@ -22,7 +22,7 @@ T *sector(std::vector<T> &all) {
     return all.data() + (32 - address % 32) % 32 / sizeof(T);
 }
 
-// A weight of any numbers: what a step costs does not depend on them.
+// A weight of any numbers: what a round costs does not depend on them.
 struct AnyWeight {
     std::vector<uint8_t> codes;
     std::vector<float> quant_map, absmax;
@@ -32,15 +32,28 @@ struct AnyWeight {
         : codes(static_cast<size_t>(rows * cols / 2 + 32)),
           quant_map(16, 1),
           absmax(static_cast<size_t>((rows * cols) >> block_shift), 1),
-          view{sector(codes), quant_map.data(), absmax.data(), nullptr,         nullptr, nullptr, nullptr, rows,
-               cols,          cols / 64,        block_shift,   block_shift >= 6} {
+          view{sector(codes),
+               quant_map.data(),
+               absmax.data(),
+               nullptr,
+               nullptr,
+               nullptr,
+               nullptr,
+               rows,
+               cols,
+               cols / 64,
+               rows / 16,
+               block_shift,
+               block_shift >= 6,
+               absmax.data(),
+               block_shift} {
         for (uint8_t &byte : codes) byte = static_cast<uint8_t>(test::integer(0, 255));
     }
 };
 
 template <class T, bool columns>
-simt::Counters count(int64_t steps, int block_shift) {
-    const int64_t k = steps * bf16_depth;
+simt::Counters count(int64_t rounds, int block_shift) {
+    const int64_t k = rounds * few_rows_depth;
     const AnyWeight weight(columns ? k : outputs, columns ? outputs : k, block_shift);
     std::vector<bf16> x(static_cast<size_t>(T::m * k + 16), to_bf16(1));
     alignas(32) static float c[64 * outputs];
@@ -67,8 +80,8 @@ simt::Counters count(int64_t steps, int block_shift) {
 
 template <class T, bool columns>
 void test_costs(int block_shift) {
-    constexpr int warps = 8, tiles = 2;  // a warp's, in a step
-    constexpr int64_t blocks = outputs / T::n, few = 8, many = 16;
+    constexpr int warps = 8, tiles = 4;  // a warp's, in a round
+    constexpr int64_t blocks = outputs / T::n, few = 4, many = 8;
     const simt::Counters a = count<T, columns>(few, block_shift), b = count<T, columns>(many, block_shift);
     char what[80];
     std::snprintf(what, sizeof what, "%d tokens, %s, blocks of %d", T::m, columns ? "columns" : "rows",
@@ -79,14 +92,12 @@ void test_costs(int block_shift) {
           static_cast<int>(b.needed_sectors));
     check(b.mma == many * blocks * warps * tiles * 4 * (T::m / 8), "%s: %d mma", what, static_cast<int>(b.mma));
 
-    const int halves = block_shift == 5 ? 2 : 1;
-    const int lookups = 16 * tiles, codes = tiles + (columns ? 4 : tiles);  // copied, and read
-    const int scales = (columns ? 8 : 4 * halves) + halves, tokens = 2 * (T::m / 8);
-    const int64_t of_a_step = warps * (lookups + codes + scales + tokens) + T::m / 4;
-    check(b.shared_accesses - a.shared_accesses == (many - few) * blocks * of_a_step,
-          "%s: %d accesses to shared memory in a step, expected %d", what,
+    const int lookups = 16 * tiles, tokens = 2 * (T::m / 8), copies = T::m / 2;
+    const int64_t of_a_round = warps * (lookups + tokens) + copies;
+    check(b.shared_accesses - a.shared_accesses == (many - few) * blocks * of_a_round,
+          "%s: %d accesses to shared memory in a round, expected %d", what,
           static_cast<int>((b.shared_accesses - a.shared_accesses) / (many - few) / blocks),
-          static_cast<int>(of_a_step));
+          static_cast<int>(of_a_round));
 }
 
 template <class T>

@@ -1,10 +1,12 @@
 // Every line of the table of kernels for products (cuda/tiles.h), with k in one part and in several, on rows that are
 // 16-byte aligned and on others, which the conformance suite's matrices nearly always are. Against the reference
 // backend; and few rows against the same in a batch, bit by bit.
+#include "cuda/cuda.h"
 #include "cuda/devices.h"
 #include "simt_support.h"
 #include "weights.h"
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <set>
@@ -38,9 +40,10 @@ cuda::Choice choice_of(Kind kind, const Shape &s, int32_t dtype, Rows rows, int6
                                 : columns % 64    ? cuda::Weight::nf4
                                 : block_size < 64 ? cuda::Weight::nf4_whole_tiles
                                                   : cuda::Weight::nf4_row_scales;
-    const cuda::Access access = !bf16                                              ? cuda::Access::any
-                                : rows == Rows::odd || weight == cuda::Weight::nf4 ? cuda::Access::rows
-                                                                                   : cuda::Access::copied;
+    const bool copied = weight == cuda::Weight::dense || weight == cuda::Weight::nf4_row_scales;
+    const cuda::Access access = !bf16 || rows == Rows::odd ? cuda::Access::any
+                                : copied                   ? cuda::Access::copied
+                                                           : cuda::Access::rows;
     const cuda::ProductShape shape = {s.m, s.n, s.k, bf16, access, weight, false, false};
     return cuda::choose(shape, played, workspace_bytes);
 }
@@ -173,6 +176,31 @@ void test_coverage() {
     }
 }
 
+// Where c has few tiles: another split of k would not be done earlier, unless four of five places are busy anyway.
+void test_splits() {
+    const cuda::Traits device = cuda::find_known_device("H100")->traits;
+    for (const Shape &s :
+         {Shape{1, 4096, 4096}, {1, 14336, 4096}, {1, 4096, 14336}, {64, 1024, 4096}, {8, 2560, 1280}}) {
+        const cuda::ProductShape shape = {s.m,   s.n,  s.k, true, cuda::Access::copied, cuda::Weight::nf4_row_scales,
+                                          false, false};
+        const cuda::Choice choice = cuda::choose(shape, device, workspace_bytes);
+        const cuda::Variant &v = *choice.variant;
+        const int64_t tiles = cuda::ceil_div(s.n, v.tile_n), steps = cuda::ceil_div(s.k, v.depth),
+                      places = int64_t{v.blocks_per_multiprocessor} * device.multiprocessors;
+        const auto duration = [&](int64_t splits) {
+            return cuda::ceil_div(tiles * splits, places) * cuda::ceil_div(steps, splits);
+        };
+        int64_t shortest = steps;
+        for (int64_t splits = 1; splits * 256 <= s.k; splits++) shortest = std::min(shortest, duration(splits));
+        const int64_t taken_steps = duration(choice.splits);
+        check(choice.splits * 256 <= s.k && (taken_steps == shortest || 4 * taken_steps * places <= 5 * tiles * steps),
+              "[%lld, %lld, %lld]: k in %lld parts takes the time of %lld steps, %lld are enough",
+              static_cast<long long>(s.m), static_cast<long long>(s.n), static_cast<long long>(s.k),
+              static_cast<long long>(choice.splits), static_cast<long long>(taken_steps),
+              static_cast<long long>(shortest));
+    }
+}
+
 }  // namespace
 
 int main() {
@@ -213,6 +241,7 @@ int main() {
     test_product(simt, reference, Kind::nf4, {900, 1000, 768}, NF4J_BF16, Rows::aligned, 64, true);
 
     test_coverage();
+    test_splits();
 
     // wgmma: tiles of 128 and of 256 tokens, ragged on all sides, blocks with several tiles, more steps than stages.
     const Device hopper(NF4J_BACKEND_SIMT, NF4J_ISA_AUTO, 0, workspace_bytes, 1);
