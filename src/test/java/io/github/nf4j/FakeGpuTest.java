@@ -45,7 +45,8 @@ class FakeGpuTest {
         Ended doctor = run(GPU, Map.of(), fake, "io.github.nf4j.cli.Main", "doctor");
         assertEquals(exitCode, doctor.exitCode, doctor.output);
         assertTrue(doctor.output.contains(reason), doctor.output);
-        assertTrue(Pattern.compile("(?m)^ +optim +BF16 .* ok$").matcher(doctor.output).find(), "the processor is not checked:\n" + doctor.output);
+        assertTrue(Pattern.compile("(?m)^ +optim +BF16 .* ok$").matcher(doctor.output).find(),
+                "the processor is not checked:\n" + doctor.output);
     }
 
     @ParameterizedTest
