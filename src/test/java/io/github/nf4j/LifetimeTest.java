@@ -14,6 +14,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
@@ -26,22 +27,25 @@ class LifetimeTest {
         return assertThrows(IllegalStateException.class, action).getMessage();
     }
 
+    /// What is closed twice gives its hold on the device back once: the device counts those that are left.
     @Test
-    void closingTwiceDoesNothing() {
+    void closingTwiceDoesNothing() throws Exception {
         Device device = Device.open(BACKEND);
-        Stream stream = device.newStream();
-        Memory memory = Memory.allocate(device, 100);
-        Tensor tensor = Tensor.allocate(device, DType.F32, 2, 3);
-        Nf4Weight weight = Nf4Weight.allocate(device, 8, 64, 64, true);
-        for (AutoCloseable closeable : new AutoCloseable[] {weight, tensor, memory, stream, device}) {
-            for (int i = 0; i < 2; i++) {
-                try {
-                    closeable.close();
-                } catch (Exception e) {
-                    throw new AssertionError(closeable.toString(), e);
-                }
-            }
+        Memory left = Memory.allocate(device, 10);
+        List<AutoCloseable> made = List.of(Nf4Weight.allocate(device, 8, 64, 64, true), Tensor.allocate(device, DType.F32, 2, 3),
+                Memory.allocate(device, 100), device.newStream());
+        for (int i = made.size(); i > 0; i--) {
+            String inUse = refused(device::close);
+            assertTrue(inUse.contains("in use " + (i + 1) + " times"), inUse);
+            made.get(i - 1).close();
+            made.get(i - 1).close();
         }
+        String inUse = refused(device::close);
+        assertTrue(inUse.contains("in use 1 time;"), inUse);
+        left.close();
+        device.close();
+        device.close();
+        assertEquals("device reference is closed", refused(device::info));
     }
 
     @Test
