@@ -108,8 +108,11 @@ class TensorPoolTest {
     void aStreamMayBeClosedBeforeItsPool() {
         pool.take(DType.F32, 3, 5);
         stream.close();
+        assertThrows(IllegalStateException.class, device::close, "the pool's memory is the device's");
         pool.close();
-        device.close(); // refused while there is memory
+        assertEquals(0, pool.reservedBytes());
+        device.close();
+        assertThrows(IllegalStateException.class, device::info);
     }
 
     @Test
