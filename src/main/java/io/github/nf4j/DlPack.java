@@ -87,10 +87,17 @@ public final class DlPack implements AutoCloseable {
     }
 
     /// Gives the memory back: calls the producer's deleter. Closing twice does nothing.
+    ///
+    /// @throws IllegalStateException if a call is using the memory; it stays open then
     @Override
     public void close() {
         if (handle.close()) {
-            arena.close();
+            try {
+                arena.close();
+            } catch (IllegalStateException e) {
+                handle.reopen();
+                throw e;
+            }
             DlManagedTensor.delete(handle.pointer());
         }
     }

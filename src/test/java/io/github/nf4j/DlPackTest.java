@@ -13,8 +13,12 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.MethodType;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -57,6 +61,9 @@ class DlPackTest {
             }
             int deleted(void) { return deletions; }
 
+            /* A call that uses memory, and in which something happens. */
+            void during(void *memory, void (*callback)(void)) { (void) memory; callback(); }
+
             /* The sum of i * 10 + j + 1 times element (i, j) of what somebody else made, which is then deleted. */
             double consume(Managed *m) {
                 double sum = 0;
@@ -77,6 +84,7 @@ class DlPackTest {
     private static MethodHandle produce;
     private static MethodHandle deleted;
     private static MethodHandle consume;
+    private static MethodHandle during;
 
     @BeforeAll
     static void compile() throws Exception {
@@ -94,6 +102,8 @@ class DlPackTest {
         deleted = linker.downcallHandle(symbols.findOrThrow("deleted"), FunctionDescriptor.of(ValueLayout.JAVA_INT));
         consume = linker.downcallHandle(symbols.findOrThrow("consume"),
                 FunctionDescriptor.of(ValueLayout.JAVA_DOUBLE, ValueLayout.ADDRESS));
+        during = linker.downcallHandle(symbols.findOrThrow("during"),
+                FunctionDescriptor.ofVoid(ValueLayout.ADDRESS, ValueLayout.ADDRESS));
     }
 
     @AfterAll
@@ -133,6 +143,21 @@ class DlPackTest {
             assertEquals(1, deletions());
             assertThrows(IllegalStateException.class, () -> MemoryOps.fill(stream, 0, tensor));
         }
+    }
+
+    @Test
+    void isNotClosedUnderACallButAfterIt() throws Throwable {
+        DlPack imported = DlPack.importTensor(produced(0, 0));
+        List<IllegalStateException> refusals = new ArrayList<>();
+        Runnable close = () -> refusals.add(assertThrows(IllegalStateException.class, imported::close));
+        MemorySegment callback = Linker.nativeLinker().upcallStub(MethodHandles.publicLookup()
+                .findVirtual(Runnable.class, "run", MethodType.methodType(void.class)).bindTo(close), FunctionDescriptor.ofVoid(), arena);
+        during.invokeExact(imported.tensor().segment(), callback);
+        assertEquals(1, refusals.size());
+        assertEquals(0, deletions());
+        assertEquals(6, imported.tensor().getFloat(1, 2));
+        imported.close();
+        assertEquals(1, deletions());
     }
 
     @Test
