@@ -97,7 +97,6 @@ struct Sequence {
     }
 };
 
-// Numbers the blocks of all sequences: block `number` of blocks of `size` is block `within` of sequence `index`.
 template <class Length>
 int64_t count_blocks(const nf4j_attention_options *o, int64_t size, const Length &length) {
     int64_t blocks = 0;
@@ -105,17 +104,21 @@ int64_t count_blocks(const nf4j_attention_options *o, int64_t size, const Length
     return blocks;
 }
 
+// Positions first ... first + count - 1 of a sequence.
+struct Block {
+    Sequence s;
+    int64_t first, count;
+};
+
+// The blocks of all sequences are numbered, `size` positions to each but the last of a sequence.
 template <class Length>
-int64_t find_block(const nf4j_attention_options *o, int64_t size, const Length &length, int64_t number,
-                   int64_t *within) {
-    int64_t s = 0;
-    for (;; s++) {
-        const int64_t blocks = (length(Sequence(o, s)) + size - 1) / size;
-        if (number < blocks) break;
-        number -= blocks;
+Block find_block(const nf4j_attention_options *o, int64_t size, const Length &length, int64_t number) {
+    for (int64_t i = 0;; i++) {
+        const Sequence s(o, i);
+        const int64_t first = number * size, left = length(s) - first;
+        if (left > 0) return {s, first, left < size ? left : size};
+        number -= (length(s) + size - 1) / size;
     }
-    *within = number;
-    return s;
 }
 
 int64_t queries_of(const Sequence &s) { return s.queries; }
@@ -197,10 +200,7 @@ void forward(nf4j_stream *stream, const Shape &shape, const nf4j_tensor *q, cons
     ThreadPool &pool = pool_of(stream);
     pool.parallel_for(count_blocks(o, shape.positions, queries_of) * o->kv_heads, [&](int64_t task, int thread) {
         const int64_t kv_head = task % o->kv_heads;
-        int64_t block;
-        const Sequence s(o, find_block(o, shape.positions, queries_of, task / o->kv_heads, &block));
-        const int64_t first = block * shape.positions;
-        const int64_t positions = s.queries - first < shape.positions ? s.queries - first : shape.positions;
+        const auto [s, first, positions] = find_block(o, shape.positions, queries_of, task / o->kv_heads);
         const int64_t rows = positions * shape.group;
 
         Scratch scratch(pool.scratch(thread));
@@ -310,10 +310,7 @@ struct Backward {
         ThreadPool &pool = pool_of(stream);
         pool.parallel_for(count_blocks(o, shape.positions, queries_of) * o->kv_heads, [&](int64_t task, int thread) {
             const int64_t kv_head = task % o->kv_heads;
-            int64_t block;
-            const Sequence s(o, find_block(o, shape.positions, queries_of, task / o->kv_heads, &block));
-            const int64_t first = block * shape.positions;
-            const int64_t positions = s.queries - first < shape.positions ? s.queries - first : shape.positions;
+            const auto [s, first, positions] = find_block(o, shape.positions, queries_of, task / o->kv_heads);
             const int64_t rows = positions * shape.group;
 
             Scratch scratch(pool.scratch(thread));
@@ -357,9 +354,7 @@ struct Backward {
         ThreadPool &pool = pool_of(stream);
         pool.parallel_for(count_blocks(o, key_block, keys_of) * o->kv_heads, [&](int64_t task, int thread) {
             const int64_t kv_head = task % o->kv_heads;
-            int64_t block;
-            const Sequence s(o, find_block(o, key_block, keys_of, task / o->kv_heads, &block));
-            const int64_t key = block * key_block, count = s.keys - key < key_block ? s.keys - key : key_block;
+            const auto [s, key, count] = find_block(o, key_block, keys_of, task / o->kv_heads);
 
             Scratch scratch(pool.scratch(thread));
             float *queries = scratch.take(shape.rows * width), *gradients = scratch.take(shape.rows * width);
