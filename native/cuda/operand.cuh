@@ -50,7 +50,7 @@ __device__ inline float dropout_factor(const Dropout &dropout, int64_t i, int64_
 }
 
 // The epilogue of all products: what becomes of the sum of element (i, j).
-__device__ inline float result(const Product &p, int64_t i, int64_t j, float sum) {
+__device__ inline float result(const Output &p, int64_t i, int64_t j, float sum) {
     float result = p.alpha * sum;
     if (p.bias.data) result += p.bias.load(j);
     if (p.beta == 0) return result;
@@ -58,7 +58,7 @@ __device__ inline float result(const Product &p, int64_t i, int64_t j, float sum
     return result + p.beta * (p.c_is_bf16 ? widen(static_cast<bf16 *>(p.c)[at]) : static_cast<float *>(p.c)[at]);
 }
 
-__device__ inline void store_result(const Product &p, int64_t i, int64_t j, float sum) {
+__device__ inline void store_result(const Output &p, int64_t i, int64_t j, float sum) {
     const int64_t at = i * p.ldc + j;
     if (p.c_is_bf16)
         store_global(static_cast<bf16 *>(p.c) + at, round_bf16(result(p, i, j, sum)));
@@ -67,7 +67,7 @@ __device__ inline void store_result(const Product &p, int64_t i, int64_t j, floa
 }
 
 // The same of elements (i, j) ... (i, j + 3), as far as the row has them; at once where p.quads allows it.
-__device__ inline void store_results(const Product &p, int64_t i, int64_t j, const Vector<float, 4> &sums) {
+__device__ inline void store_results(const Output &p, int64_t i, int64_t j, const Vector<float, 4> &sums) {
     if (!p.quads || j + 4 > p.n) {
 #pragma unroll
         for (int e = 0; e < 4; e++) {

@@ -34,11 +34,8 @@ struct Segment {
     int64_t k = 0;
 };
 
-struct Product {
-    Segment main;
-    Segment adapter;              // comes first; k = 0: none
-    bool masked_adapter = false;  // sums of the adapter are multiplied by this dropout's factors
-    Dropout dropout{0, 0};
+// What becomes of the sums of a product.
+struct Output {
     float alpha = 1;
     float beta = 0;
     AnyVector bias = {nullptr, false};
@@ -48,6 +45,13 @@ struct Product {
     bool quads = false;  // four elements of a row can be stored at once
     int64_t m = 0;
     int64_t n = 0;
+};
+
+struct Product : Output {
+    Segment main;
+    Segment adapter;              // comes first; k = 0: none
+    bool masked_adapter = false;  // sums of the adapter are multiplied by this dropout's factors
+    Dropout dropout{0, 0};
     bool part_of_rows = false;   // of those of one call, which all get the same kernel
     int64_t workspace_used = 0;  // bytes at the beginning of the stream's workspace that hold other things
     int64_t splits = 1;          // of k: split s stores its sums as row s * m + i of c

@@ -7,8 +7,21 @@
 
 namespace nf4j::cuda {
 
+// Sums of one row over all splits: partial is [splits * m, n].
+__device__ inline Vector<float, 4> add_splits(const Matrix<float> &partial, int64_t splits, int64_t m, int64_t i,
+                                              const Columns<4> &columns) {
+    float sums[4], next[4];
+    partial.load(sums, i, columns);
+    for (int64_t split = 1; split < splits; split++) {
+        partial.load(next, split * m + i, columns);
+#pragma unroll
+        for (int e = 0; e < 4; e++) sums[e] += next[e];
+    }
+    return {{sums[0], sums[1], sums[2], sums[3]}};
+}
+
 struct AddSplits {
-    Product p;
+    Output p;
     Matrix<float> partial;  // [splits * m, n]
     int64_t splits;
 
@@ -16,14 +29,7 @@ struct AddSplits {
     bool aligned() const { return are_aligned(partial); }
 
     __device__ void operator()(int64_t i, const Columns<width> &columns) const {
-        float sums[width], next[width];
-        partial.load(sums, i, columns);
-        for (int64_t split = 1; split < splits; split++) {
-            partial.load(next, split * p.m + i, columns);
-#pragma unroll
-            for (int e = 0; e < width; e++) sums[e] += next[e];
-        }
-        store_results(p, i, columns.first, {{sums[0], sums[1], sums[2], sums[3]}});
+        store_results(p, i, columns.first, add_splits(partial, splits, p.m, i, columns));
     }
 };
 
