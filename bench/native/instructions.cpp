@@ -52,6 +52,11 @@ int main() {
     const nf4j_linear base = {sizeof base, 0, nullptr, &weight, nullptr};
     const nf4j_lora lora = {sizeof lora, 0, 32, 0, 0, a, b, nullptr};
     must(nf4j_lora_forward(stream, x, &base, &lora, u, y));
+    const nf4j_lora *adapters[] = {&lora, &lora, &lora};
+    const Matrix uk(m, rank), uv(m, rank);
+    const nf4j_tensor *us[] = {u, uk, uv};
+    must(nf4j_lora_project(stream, x, adapters, 3, us));
+    must(nf4j_lora_apply(stream, x, &base, &lora, u, y));
     must(nf4j_lora_backward(stream, x, y, u, &base, &lora, 0, da, db, dx));
 
     const Matrix scale(1, k), rstd(1, m), dscale(1, k), gate(m, n), up(m, n);

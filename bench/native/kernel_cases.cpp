@@ -45,15 +45,15 @@ struct Prepared : Case {
                 return nf4j_dense_matmul(s, &product, &x[i], &dense[i], nullptr, &y[i]);
             });
         } else if (op.substr(0, 5) == "lora.") {
-            adapted(op.substr(0, 12) == "lora.forward", packed, dense, m, n, k, rank);
+            adapted(op.substr(0, op.rfind('.')), packed, dense, m, n, k, rank);
         } else {
             return false;
         }
         return true;
     }
 
-    void adapted(bool forward, const std::vector<nf4j_nf4_weight> &packed, const Tensors &dense, int64_t m, int64_t n,
-                 int64_t k, int64_t rank) {
+    void adapted(const std::string &step, const std::vector<nf4j_nf4_weight> &packed, const Tensors &dense, int64_t m,
+                 int64_t n, int64_t k, int64_t rank) {
         const Tensors a = random(NF4J_F32, rank, k), b = random(NF4J_F32, n, rank), u = random(NF4J_F32, m, rank),
                       x = random(m, k);
         const Tensors y = random(m, n), da = zeros(NF4J_F32, rank, k), db = zeros(NF4J_F32, n, rank),
@@ -62,8 +62,27 @@ struct Prepared : Case {
             const nf4j_linear base = {sizeof base, 0, packed.empty() ? &dense[i] : nullptr,
                                       packed.empty() ? nullptr : &packed[i], nullptr};
             const nf4j_lora lora = {sizeof lora, 0, 32, 0, 0, &a[i], &b[i], nullptr};
-            return forward ? nf4j_lora_forward(s, &x[i], &base, &lora, &u[i], &y[i])
-                           : nf4j_lora_backward(s, &x[i], &y[i], &u[i], &base, &lora, 0, &da[i], &db[i], &dx[i]);
+            if (step == "lora.forward") return nf4j_lora_forward(s, &x[i], &base, &lora, &u[i], &y[i]);
+            if (step == "lora.apply") return nf4j_lora_apply(s, &x[i], &base, &lora, &u[i], &y[i]);
+            return nf4j_lora_backward(s, &x[i], &y[i], &u[i], &base, &lora, 0, &da[i], &db[i], &dx[i]);
+        });
+    }
+
+    void project(int64_t m, int64_t k, int64_t rank, int64_t adapters) {
+        const Tensors x = random(m, k);
+        std::vector<Tensors> a, u;  // of each adapter
+        for (int64_t j = 0; j < adapters; j++) {
+            a.push_back(random(NF4J_F32, rank, k));
+            u.push_back(zeros(NF4J_F32, m, rank));
+        }
+        calls([=](nf4j_stream *s, size_t i) {
+            std::vector<nf4j_lora> loras;
+            std::vector<const nf4j_lora *> list;
+            std::vector<const nf4j_tensor *> us;
+            for (const Tensors &one : a) loras.push_back({sizeof(nf4j_lora), 0, 32, 0, 0, &one[i], nullptr, nullptr});
+            for (const nf4j_lora &lora : loras) list.push_back(&lora);
+            for (const Tensors &one : u) us.push_back(&one[i]);
+            return nf4j_lora_project(s, &x[i], list.data(), adapters, us.data());
         });
     }
 
@@ -209,7 +228,9 @@ std::unique_ptr<Case> prepare(Context &context, const std::string &op, bool bf16
     auto prepared = std::make_unique<Prepared>(context, bf16, slots);
     const std::string family = op.substr(0, op.find('.'));
     bool known = true;
-    if (family == "nf4" || family == "dense" || family == "lora") {
+    if (op == "lora.project") {
+        prepared->project(size("m"), size("k"), size("rank"), size("adapters"));
+    } else if (family == "nf4" || family == "dense" || family == "lora") {
         known = prepared->linear(op, size("m"), size("n"), size("k"), size("rank"));
     } else if (family == "attention") {
         prepared->attention(op == "attention.forward", size("m"), small("heads"), small("kv_heads"), small("head_dim"));

@@ -43,6 +43,9 @@ struct nf4j_stream {
 
 namespace nf4j {
 
+// How many adapters a backend's lora_project has to take: their list travels in the arguments of a launch.
+inline constexpr int64_t most_projected = 4;
+
 struct Backend {
     int32_t id;  // nf4j_backend
     const char *name;
@@ -82,7 +85,8 @@ struct Backend {
     decltype(&nf4j_nf4_matmul) nf4_matmul;
     decltype(&nf4j_nf4_matmul_backward) nf4_matmul_backward;
     decltype(&nf4j_dense_matmul) dense_matmul;
-    decltype(&nf4j_lora_forward) lora_forward;
+    decltype(&nf4j_lora_project) lora_project;  // of at most most_projected adapters
+    decltype(&nf4j_lora_apply) lora_apply;
     decltype(&nf4j_lora_backward) lora_backward;
     decltype(&nf4j_norm_forward) norm_forward;
     decltype(&nf4j_norm_backward) norm_backward;

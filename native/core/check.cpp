@@ -34,6 +34,8 @@ bool span_bytes(int64_t rows, int64_t cols, int64_t ld, int64_t element_size, in
            !__builtin_mul_overflow(elements, element_size, bytes);
 }
 
+}  // namespace
+
 bool overlap(const Region &a, const Region &b) {
     if (a.rows == 0 || b.rows == 0 || a.width == 0 || b.width == 0) return false;
     const auto a_begin = reinterpret_cast<uintptr_t>(a.data);
@@ -49,8 +51,6 @@ bool overlap(const Region &a, const Region &b) {
         b_begin >= a_begin ? (b_begin - a_begin) % stride : stride - 1 - (a_begin - b_begin - 1) % stride;
     return shift < static_cast<uintptr_t>(a.width) || shift + static_cast<uintptr_t>(b.width) > stride;
 }
-
-}  // namespace
 
 Region::Region(const char *name_, const nf4j_tensor *x)
     : name(name_),

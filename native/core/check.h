@@ -45,6 +45,9 @@ struct Region {
     Region(const char *name, const void *data, int64_t bytes);
 };
 
+// Whether they have a byte in common.
+bool overlap(const Region &a, const Region &b);
+
 // The memory of x, but none where x is exactly `out`: for operations that work in place.
 Region in_place(const char *name, const nf4j_tensor *x, const nf4j_tensor *out);
 

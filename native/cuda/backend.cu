@@ -81,7 +81,7 @@ int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, in
         const size_t used = std::strlen(text);
         std::snprintf(text + used, static_cast<size_t>(capacity) - used, format, value);
     };
-    const char *sums = dtype == NF4J_BF16 ? "; the adapter's partial sums take what is left of the workspace" : "";
+    const char *sums = dtype == NF4J_BF16 ? "; the adapters' partial sums take what is left of the workspace" : "";
     const Weight nf4 = k % nf4_tile_cols == 0 ? Weight::nf4_row_scales : Weight::nf4;
     switch (operation) {
         case NF4J_OP_NF4_MATMUL: product(n, k, nf4, false); break;
@@ -150,7 +150,8 @@ Backend make_table() {
     table.nf4_matmul = nf4_matmul;
     table.nf4_matmul_backward = nf4_matmul_backward;
     table.dense_matmul = dense_matmul;
-    table.lora_forward = lora_forward;
+    table.lora_project = lora_project;
+    table.lora_apply = lora_apply;
     table.lora_backward = lora_backward;
     table.loss_linear_cross_entropy = loss_linear_cross_entropy;
     table.norm_forward = norm_forward;

@@ -4,9 +4,10 @@
 //   narrow [tokens, rank] = t * f        f [n, rank]         u = drop(x) * A^T     du = dy * B
 //   wide   [n, rank]      = t^T * g      g [tokens, rank]    da^T = drop(x)^T * du     db = dy^T * u
 //
-// A block has 256 columns of t, 16 ranks and a range of tokens, through which it goes by 64. A tile of t is in shared
-// memory once for both products: du and db take one pass over dy. f stays beside it, g comes with each tile, both as three
-// BF16 numbers for one in F32, so that no bit of them is lost.
+// A block has 256 columns of t, 16 ranks of an adapter and a range of tokens, through which it goes by 64. A tile of t is in
+// shared memory once for both products: du and db take one pass over dy. f stays beside it, g comes with each tile, both as
+// three BF16 numbers for one in F32, so that no bit of them is lost. Adapters that share x are one pass, too, each with a
+// mask and an f of its own.
 //
 // The sums of wide stay in registers to the end of the range; those of narrow leave with each tile, for 128 columns
 // each. A second kernel adds either up in ascending order (split.cuh). Narrow's number of sums follows from n alone: a
@@ -14,12 +15,16 @@
 //
 // Floor: the bytes of t over the bandwidth of memory, which brings an H100's multiprocessor a tile of 32 KB in 2500 clocks
 // (132 of them at 1.755 GHz, 3.0 TB/s). Meanwhile both products take 768 mma and 416 ldmatrix: 1664 passes through shared
-// memory. More than 16 ranks are more blocks with the same tile, next to each other in the grid, for L2 to have it.
+// memory. More than 16 ranks, and other adapters that share x, are more blocks with the same tile, next to each other in
+// the grid, for L2 to have it.
 //
 //     make simt-run OP=lora_backward M=64 N=256 K=512
+//     make simt-run OP=lora_project M=64 N=256 K=512
 #pragma once
 
+#include "core/backend.h"
 #include "cuda/bf16_tile.cuh"
+#include "cuda/split.cuh"
 
 namespace nf4j::cuda {
 
@@ -30,17 +35,26 @@ constexpr int lora_ranks = 16;
 constexpr int lora_parts = 3;
 constexpr int lora_narrow_cols = 128;  // of one sum
 
-// One pass over tokens first ... end - 1.
+// What a pass has for one adapter.
+struct LoraShare {
+    int64_t rank = 0;
+    Dropout dropout{0, 0};  // of the tall matrix
+    Operand f;              // [rank, n]
+    int64_t column = 0;     // of the first of its sums in narrow
+    int64_t columns = 0;    // and how many there are: the rank in whole quads
+};
+
+// One pass over tokens first ... end - 1. With wide it has one adapter.
 struct LoraPass {
-    Operand tall;  // [tokens, n]
-    bool aligned;  // 16-byte copies can fetch its rows
+    Matrix<const bf16> tall;  // [tokens, n]
+    bool aligned;             // 16-byte copies can fetch its rows
     int64_t n;
-    int64_t rank;
     int64_t first;
     int64_t end;
     int64_t ranges;  // of the tokens, each for one block
-    Operand f;       // [rank, n]
-    Operand g;       // [rank, tokens]
+    LoraShare shares[most_projected];
+    int64_t rank_blocks;  // of 16 ranks each, of all adapters
+    Operand g;            // [rank, tokens]
     // Sums: row c * (end - first) + i has those of the c-th 128 columns for token first + i.
     Matrix<float> narrow;
     // Sums of column j and rank r over range s: wide[s * wide_range + j * wide_col + r * wide_rank].
@@ -48,6 +62,19 @@ struct LoraPass {
     int64_t wide_range;
     int64_t wide_col;
     int64_t wide_rank;
+};
+
+// The block-th of a pass's rank_blocks.
+struct LoraRanks {
+    int adapter = 0;
+    int64_t first;
+
+    __device__ LoraRanks(const LoraPass &p, int64_t block) : first(block * lora_ranks) {
+        while (first >= p.shares[adapter].rank) {
+            first -= ceil_div(p.shares[adapter].rank, lora_ranks) * lora_ranks;
+            adapter++;
+        }
+    }
 };
 
 // 16 ranks of some rows of f or g: [part][row][rank]. Every four rows the two chunks of 8 ranks change places, so that the
@@ -118,11 +145,12 @@ public:
                                             SharedArena::bytes_of(has_narrow ? ThinTile<lora_cols>::elements * 2 : 0) +
                                             SharedArena::bytes_of(has_wide ? ThinTile<lora_tokens>::elements * 2 : 0);
 
-    __device__ LoraBlock(const LoraPass &p, SharedArena &arena)
+    __device__ LoraBlock(const LoraPass &p, const LoraRanks &ranks, SharedArena &arena)
         : p_(p),
-          rank0_(block_id() % ceil_div(p.rank, lora_ranks) * lora_ranks),
-          range_(block_id() / ceil_div(p.rank, lora_ranks) % p.ranges),
-          col0_(block_id() / ceil_div(p.rank, lora_ranks) / p.ranges * lora_cols),
+          share_(p.shares[has_wide ? 0 : ranks.adapter]),
+          rank0_(ranks.first),
+          range_(block_id() / p.rank_blocks % p.ranges),
+          col0_(block_id() / p.rank_blocks / p.ranges * lora_cols),
           tiles_(arena.take<bf16>(2 * tile_elements)),
           f_(arena.take<bf16>(has_narrow ? ThinTile<lora_cols>::elements : 0)),
           g_(arena.take<bf16>(has_wide ? ThinTile<lora_tokens>::elements : 0)) {}
@@ -130,7 +158,7 @@ public:
     __device__ void run() {
         const int64_t tiles = ceil_div(p_.end - p_.first, lora_tokens);
         const int64_t first = tiles * range_ / p_.ranges, end = tiles * (range_ + 1) / p_.ranges;
-        if constexpr (has_narrow) f_.fill(p_.f, rank0_, col0_, p_.n);
+        if constexpr (has_narrow) f_.fill(share_.f, rank0_, col0_, p_.n);
         float sums[wide_rows][2][4] = {};
         fetch(first);
         commit_copies();
@@ -140,7 +168,7 @@ public:
             commit_copies();  // an empty group keeps the count of groups that wait_copies knows
             if constexpr (has_wide) g_.fill(p_.g, rank0_, token_of(tile), p_.end);
             wait_copies<1>();
-            if (p_.tall.masked) mask(tile);
+            if (share_.dropout.threshold > 0) mask(tile);
             sync_threads();  // the tile is there, and g, and f
             if constexpr (has_narrow) multiply_narrow(tile);
             if constexpr (has_wide) add_wide(tile, sums);
@@ -166,7 +194,7 @@ private:
 #pragma unroll
         for (int i = 0; i < lora_tokens / warps; i++) {
             const int64_t token = token_of(tile) + my_row(i);
-            const bf16 *row = static_cast<const bf16 *>(p_.tall.data) + token * p_.tall.ld;
+            const bf16 *row = p_.tall.at(token, 0);
             const int to = buffer(tile) + swizzled<lora_cols>(my_row(i), my_col());
             if (p_.aligned) {
                 copy_async_16(tiles_.address(to), row + columns.first, token < p_.end ? bytes : 0);
@@ -188,7 +216,7 @@ private:
             Vector<bf16, 8> chunk = tiles_.template load<8>(at);
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                const KeptQuad kept(p_.tall.dropout, token_of(tile) + my_row(i), col0_ + my_col() + 4 * half);
+                const KeptQuad kept(share_.dropout, token_of(tile) + my_row(i), col0_ + my_col() + 4 * half);
 #pragma unroll
                 for (int e = 0; e < 4; e++) chunk.v[4 * half + e] = kept[e] ? chunk.v[4 * half + e] : bf16{0};
             }
@@ -219,7 +247,7 @@ private:
             for (int j = 0; j < 2; j++) {
                 const int64_t rank = rank0_ + 8 * j + lane_id() % 4 * 2;
                 const Vector<float, 2> pair = {{sums[j][2 * half], sums[j][2 * half + 1]}};
-                if (rank < p_.narrow.ld) store_global(p_.narrow.at(first_row + token, rank), pair);
+                if (rank < share_.columns) store_global(p_.narrow.at(first_row + token, share_.column + rank), pair);
             }
         }
     }
@@ -251,7 +279,7 @@ private:
                 for (int e = 0; e < 4; e++) {
                     const int64_t col = col0_ + warp_id() * wide_cols + 16 * i + lane_id() / 4 + e / 2 * 8;
                     const int64_t rank = rank0_ + 8 * j + lane_id() % 4 * 2 + e % 2;
-                    if (col >= p_.n || rank >= p_.rank) continue;
+                    if (col >= p_.n || rank >= share_.rank) continue;
                     store_global(p_.wide + range_ * p_.wide_range + col * p_.wide_col + rank * p_.wide_rank,
                                  sums[i][j][e]);
                 }
@@ -260,6 +288,7 @@ private:
     }
 
     const LoraPass &p_;
+    const LoraShare &share_;
     int64_t rank0_;
     int64_t range_;
     int64_t col0_;
@@ -271,7 +300,27 @@ private:
 template <bool has_narrow, bool has_wide>
 __global__ void __launch_bounds__(lora_threads, 2) lora_kernel(const LoraPass p) {
     SharedArena arena;
-    LoraBlock<has_narrow, has_wide>(p, arena).run();
+    LoraBlock<has_narrow, has_wide>(p, LoraRanks(p, block_id() % p.rank_blocks), arena).run();
 }
+
+// The second stage of narrow: each adapter's sums go to its own result. partial has the columns of all of them.
+struct AddNarrow {
+    Matrix<float> partial;
+    int64_t splits;
+    int64_t tokens;
+    int count;
+    int64_t column[most_projected];  // LoraShare's
+    Output outputs[most_projected];
+
+    static constexpr int width = width_of<float>;
+    bool aligned() const { return are_aligned(partial); }
+
+    __device__ void operator()(int64_t i, const Columns<width> &columns) const {
+        int adapter = count - 1;
+        while (columns.first < column[adapter]) adapter--;
+        const Vector<float, width> sums = add_splits(partial, splits, tokens, i, columns);
+        store_results(outputs[adapter], i, columns.first - column[adapter], sums);
+    }
+};
 
 }  // namespace nf4j::cuda

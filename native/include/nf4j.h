@@ -158,7 +158,7 @@ NF4J_API int32_t nf4j_stream_destroy(nf4j_stream *stream);
 NF4J_API int32_t nf4j_stream_synchronize(nf4j_stream *stream);
 
 /* Writes which kernel variant a call of `operation` with shape m, n, k (tokens, out, in; 0 where meaningless) would take, with
- * tile, workspace and reason, into text[capacity]. */
+ * tile, workspace and reason, into text[capacity]. NF4J_OP_LORA_FORWARD is for its two steps, too. */
 NF4J_API int32_t nf4j_explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, int64_t k, int32_t dtype,
                               char *text, int64_t capacity);
 
@@ -301,6 +301,14 @@ typedef struct nf4j_lora {
 /* u [m, rank] F32 = drop(x) * A^T, kept for backward; y [m, out] = x * W^T + bias + s * u * B^T in one accumulator. */
 NF4J_API int32_t nf4j_lora_forward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linear *base,
                                    const nf4j_lora *lora, const nf4j_tensor *u, const nf4j_tensor *y);
+/* The same in two steps, to the same bits, for adapters that share x, such as those of q, k and v: first what all of them take from x, in
+ * one pass over it. us[i] [m, rank] F32 = drop(x) * A^T of *loras[i], of which a, dropout and seed are read; count >= 1. */
+NF4J_API int32_t nf4j_lora_project(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_lora *const *loras,
+                                   int64_t count, const nf4j_tensor *const *us);
+/* Then, for each, y [m, out] = x * W^T + bias + s * u * B^T, with u as nf4j_lora_project has left it. Of lora, b, alpha and
+ * rank_stabilized are read. */
+NF4J_API int32_t nf4j_lora_apply(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linear *base,
+                                 const nf4j_lora *lora, const nf4j_tensor *u, const nf4j_tensor *y);
 /* du = s * dy * B (in the workspace); da [rank, in] and db [out, rank], F32, += du^T * drop(x) and s * dy^T * u;
  * dx [m, in] = dy * W + drop'(du * A), or null where no gradient is needed. accumulate_dx: dx is added to. */
 NF4J_API int32_t nf4j_lora_backward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tensor *dy,

@@ -76,7 +76,8 @@ Backend make_table() {
     table.nf4_matmul = nf4_matmul;
     table.nf4_matmul_backward = nf4_matmul_backward;
     table.dense_matmul = dense_matmul;
-    table.lora_forward = lora_forward;
+    table.lora_project = lora_project;
+    table.lora_apply = lora_apply;
     table.lora_backward = lora_backward;
     table.norm_forward = norm_forward;
     table.norm_backward = norm_backward;

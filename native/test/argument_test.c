@@ -260,6 +260,65 @@ static void test_linear(void) {
                   nf4j_loss_linear_cross_entropy(stream, &x, &base, &labels, 1, &loss, NULL));
 }
 
+static void test_lora_steps(void) {
+    begin();
+    nf4j_tensor x = matrix(2, 8), w = matrix(6, 8), y = matrix(2, 6), a = matrix(3, 8), b = matrix(6, 3),
+                u = matrix(2, 3);
+    nf4j_tensor other_a = matrix(4, 8), other_u = matrix(2, 4);
+    nf4j_lora lora = {.struct_size = sizeof lora, .alpha = 1, .a = &a, .b = &b}, other = lora;
+    other.a = &other_a;
+    const nf4j_lora *loras[] = {&lora, &other};
+    const nf4j_tensor *us[] = {&u, &other_u};
+    CHECK_OK(nf4j_lora_project(stream, &x, loras, 2, us));
+    us[1] = &y;
+    CHECK_REFUSED("lora_project: us[1] has 6 columns, loras[1].a has 4 rows (x is [m, in], a [rank, in], u [m, rank])",
+                  nf4j_lora_project(stream, &x, loras, 2, us));
+    us[1] = &w;
+    CHECK_REFUSED("lora_project: us[1] has 6 rows, x has 2 (x is [m, in], a [rank, in], u [m, rank])",
+                  nf4j_lora_project(stream, &x, loras, 2, us));
+    us[1] = &other_u;
+    other.a = &b;
+    CHECK_REFUSED("lora_project: loras[1].a has 3 columns, x has 8 (x is [m, in], a [rank, in], u [m, rank])",
+                  nf4j_lora_project(stream, &x, loras, 2, us));
+    nf4j_tensor no_rank = a;
+    no_rank.rows = 0;
+    other.a = &no_rank;
+    CHECK_REFUSED("lora_project: the rank (rows of loras[1].a) is 0, expected at least 1",
+                  nf4j_lora_project(stream, &x, loras, 2, us));
+    other.a = &other_a;
+    nf4j_tensor in_x = other_u, in_factor = other_u, in_other_u = other_u;
+    in_x.data = x.data;
+    in_factor.data = a.data;
+    in_other_u.data = u.data;
+    us[1] = &in_x;
+    CHECK_REFUSED("lora_project: us[1] and x overlap in memory", nf4j_lora_project(stream, &x, loras, 2, us));
+    us[1] = &in_factor;
+    CHECK_REFUSED("lora_project: us[1] and loras[0].a overlap in memory", nf4j_lora_project(stream, &x, loras, 2, us));
+    us[1] = &in_other_u;
+    CHECK_REFUSED("lora_project: us[1] and us[0] overlap in memory", nf4j_lora_project(stream, &x, loras, 2, us));
+
+    nf4j_linear base = {.struct_size = sizeof base, .dense = &w};
+    CHECK_OK(nf4j_lora_apply(stream, &x, &base, &lora, &u, &y));
+    CHECK_REFUSED(
+        "lora_apply: u has 4 columns, lora.b has 3 (x is [m, in], base [out, in], b [out, rank], u [m, rank], y [m, out])",
+        nf4j_lora_apply(stream, &x, &base, &lora, &other_u, &y));
+    CHECK_REFUSED(
+        "lora_apply: u has 6 rows, x has 2 (x is [m, in], base [out, in], b [out, rank], u [m, rank], y [m, out])",
+        nf4j_lora_apply(stream, &x, &base, &lora, &b, &y));
+    lora.b = &a;
+    CHECK_REFUSED("lora_apply: lora.b has 3 rows, base has 6 (base is [out, in], a [rank, in], b [out, rank])",
+                  nf4j_lora_apply(stream, &x, &base, &lora, &u, &y));
+    nf4j_tensor no_columns = b;
+    no_columns.cols = 0;
+    lora.b = &no_columns;
+    CHECK_REFUSED("lora_apply: the rank (columns of lora.b) is 0, expected at least 1",
+                  nf4j_lora_apply(stream, &x, &base, &lora, &u, &y));
+    lora.b = &b;
+    nf4j_tensor in_y = u;
+    in_y.data = y.data;
+    CHECK_REFUSED("lora_apply: y and u overlap in memory", nf4j_lora_apply(stream, &x, &base, &lora, &in_y, &y));
+}
+
 static void test_layers(void) {
     begin();
     nf4j_tensor x = matrix(3, 8), y = matrix(3, 8), weight = matrix(1, 8), rstd = matrix(1, 3), dx = matrix(3, 8);
@@ -410,6 +469,7 @@ int main(void) {
     test_tensors();
     test_nf4();
     test_linear();
+    test_lora_steps();
     test_layers();
     test_attention();
     test_optim();

@@ -180,6 +180,31 @@ static void test_layers(void) {
           nf4j_lora_forward(stream, &x, &base, &lora, &u, &y));
     WRONG(lora, dropout, -0.5f, "lora_forward: lora.dropout is -0.5, expected 0 <= dropout < 1",
           nf4j_lora_forward(stream, &x, &base, &lora, &u, &y));
+    nf4j_lora other = lora;
+    const nf4j_tensor other_u = matrix(1200, 3, 2);
+    const nf4j_lora *loras[] = {&lora, &other};
+    const nf4j_tensor *us[] = {&u, &other_u};
+#define PROJECT nf4j_lora_project(stream, &x, loras, 2, us)
+    CHECK_OK(PROJECT);
+    CHECK_REFUSED("lora_project: loras is null", nf4j_lora_project(stream, &x, NULL, 2, us));
+    CHECK_REFUSED("lora_project: us is null", nf4j_lora_project(stream, &x, loras, 2, NULL));
+    CHECK_REFUSED("lora_project: count is 0, expected at least 1", nf4j_lora_project(stream, &x, loras, 0, us));
+    CHECK_REFUSED("lora_project: count is -1, expected at least 1", nf4j_lora_project(stream, &x, loras, -1, us));
+    WRONG(other, struct_size, 0, "lora_project: loras[1].struct_size is 0, expected 48 (set it to sizeof(*loras[1]))",
+          PROJECT);
+    WRONG(other, dropout, 1, "lora_project: loras[1].dropout is 1, expected 0 <= dropout < 1", PROJECT);
+    WRONG(other, dropout, NAN, "lora_project: loras[1].dropout is nan, expected 0 <= dropout < 1", PROJECT);
+    loras[1] = NULL;
+    CHECK_REFUSED("lora_project: loras[1] is null", PROJECT);
+#undef PROJECT
+#define APPLY nf4j_lora_apply(stream, &x, &base, &lora, &u, &y)
+    CHECK_OK(APPLY);
+    CHECK_REFUSED("lora_apply: base is null", nf4j_lora_apply(stream, &x, NULL, &lora, &u, &y));
+    CHECK_REFUSED("lora_apply: lora is null", nf4j_lora_apply(stream, &x, &base, NULL, &u, &y));
+    WRONG(base, reserved, 1, "lora_apply: base.reserved is 1, expected 0", APPLY);
+    WRONG(lora, rank_stabilized, -1, "lora_apply: lora.rank_stabilized is -1, expected 0 or 1", APPLY);
+    WRONG(lora, alpha, NAN, "lora_apply: lora.alpha is nan, expected a finite number", APPLY);
+#undef APPLY
     CHECK_REFUSED("loss_linear_cross_entropy: head is null",
                   nf4j_loss_linear_cross_entropy(stream, &x, NULL, &labels, 1, &loss, NULL));
     CHECK_REFUSED("loss_linear_cross_entropy: grad_scale is nan, expected a finite number",

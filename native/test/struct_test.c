@@ -31,6 +31,8 @@ static void test_without_stream(void) {
     NO_STREAM(nf4_matmul_backward, NULL, NULL, NULL);
     NO_STREAM(dense_matmul, NULL, NULL, NULL, NULL, NULL);
     NO_STREAM(lora_forward, NULL, NULL, NULL, NULL, NULL);
+    NO_STREAM(lora_project, NULL, NULL, 0, NULL);
+    NO_STREAM(lora_apply, NULL, NULL, NULL, NULL, NULL);
     NO_STREAM(lora_backward, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL);
     NO_STREAM(norm_forward, NULL, NULL, 0, NULL, NULL);
     NO_STREAM(norm_backward, NULL, NULL, NULL, NULL, 0, NULL, NULL);
@@ -104,7 +106,7 @@ static void test_state(nf4j_device *device) {
 
 static void test_linear_options(void) {
     const nf4j_tensor x = matrix(0, 3, 8), w = matrix(100, 8, 8), y = matrix(200, 3, 8);
-    const nf4j_tensor a = matrix(300, 2, 8), b = matrix(400, 8, 2), u = matrix(500, 3, 2);
+    const nf4j_tensor a = matrix(300, 2, 8), b = matrix(400, 8, 2), u = matrix(500, 3, 2), v = matrix(600, 3, 2);
     {
         GROWN(nf4j_matmul_options) grown = {.known = {.transpose_b = 1, .alpha = 1}};
         TEST_SIZES(nf4j_matmul_options, nf4j_dense_matmul(stream, &grown.known, &x, &w, NULL, &y));
@@ -118,6 +120,10 @@ static void test_linear_options(void) {
     {
         GROWN(nf4j_lora) grown = {.known = lora};
         TEST_SIZES(nf4j_lora, nf4j_lora_forward(stream, &x, &base, &grown.known, &u, &y));
+        const nf4j_lora *const loras[] = {&lora, &grown.known};
+        const nf4j_tensor *const us[] = {&u, &v};
+        TEST_SIZES(nf4j_lora, nf4j_lora_project(stream, &x, loras, 2, us));
+        TEST_SIZES(nf4j_lora, nf4j_lora_apply(stream, &x, &base, &grown.known, &u, &y));
     }
 }
 
@@ -143,10 +149,17 @@ static void test_older_callers(void) {
     const nf4j_linear base = {.struct_size = sizeof base, .dense = &w};
     nf4j_lora lora = {
         .struct_size = offsetof(nf4j_lora, device_seed), .alpha = 1, .a = &a, .b = &b, .device_seed = garbage};
+    const nf4j_lora *const loras[] = {&lora};
+    const nf4j_tensor *const us[] = {&u};
     CHECK_OK(nf4j_lora_forward(stream, &x, &base, &lora, &u, &y));
+    CHECK_OK(nf4j_lora_project(stream, &x, loras, 1, us));
+    CHECK_OK(nf4j_lora_apply(stream, &x, &base, &lora, &u, &y));
     lora.struct_size = sizeof lora;
     CHECK_REFUSED("lora_forward: lora.device_seed is at 0x1, expected an address that is a multiple of 8",
                   nf4j_lora_forward(stream, &x, &base, &lora, &u, &y));
+    CHECK_REFUSED("lora_project: loras[0].device_seed is at 0x1, expected an address that is a multiple of 8",
+                  nf4j_lora_project(stream, &x, loras, 1, us));
+    CHECK_OK(nf4j_lora_apply(stream, &x, &base, &lora, &u, &y)); /* which draws no mask */
     nf4j_adamw_options adamw = {
         .struct_size = offsetof(nf4j_adamw_options, device_step), .step = 1, .device_step = garbage};
     CHECK_OK(nf4j_optim_adamw(stream, &adamw, NULL, 0, NULL));

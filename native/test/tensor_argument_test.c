@@ -48,6 +48,16 @@ static int32_t lora_forward(tensors t) {
     const nf4j_lora lora = adapter(t[3], t[4]);
     return nf4j_lora_forward(stream, t[0], &base, &lora, t[5], t[6]);
 }
+static int32_t lora_project(tensors t) {
+    const nf4j_lora first = adapter(t[1], NULL), second = adapter(t[2], NULL);
+    const nf4j_lora *const loras[] = {&first, &second};
+    return nf4j_lora_project(stream, t[0], loras, 2, t + 3);
+}
+static int32_t lora_apply(tensors t) {
+    const nf4j_linear base = layer(t[1], t[2]);
+    const nf4j_lora lora = adapter(NULL, t[3]);
+    return nf4j_lora_apply(stream, t[0], &base, &lora, t[4], t[5]);
+}
 static int32_t lora_backward(tensors t) {
     const nf4j_linear base = layer(t[3], NULL);
     const nf4j_lora lora = adapter(t[4], t[5]);
@@ -103,6 +113,11 @@ static const struct {
     {OPERATION(lora_forward),
      {F32("x", 3, 8), F32("base.dense", 5, 8), OPTIONAL("base.bias", 1, 5), F32("lora.a", 2, 8), F32("lora.b", 5, 2),
       F32("u", 3, 2), F32("y", 3, 5)}},
+    {OPERATION(lora_project),
+     {F32("x", 3, 8), F32("loras[0].a", 2, 8), F32("loras[1].a", 1, 8), F32("us[0]", 3, 2), F32("us[1]", 3, 1)}},
+    {OPERATION(lora_apply),
+     {F32("x", 3, 8), F32("base.dense", 5, 8), OPTIONAL("base.bias", 1, 5), F32("lora.b", 5, 2), F32("u", 3, 2),
+      F32("y", 3, 5)}},
     {OPERATION(lora_backward),
      {F32("x", 3, 8), F32("dy", 3, 5), F32("u", 3, 2), F32("base.dense", 5, 8), F32("lora.a", 2, 8),
       F32("lora.b", 5, 2), F32("da", 2, 8), F32("db", 5, 2), OPTIONAL("dx", 3, 8)}},

@@ -21,7 +21,8 @@ decltype(nf4j_nf4_matmul_backward) nf4_matmul_backward;
 decltype(nf4j_dense_matmul) dense_matmul;
 
 // lora.cpp
-decltype(nf4j_lora_forward) lora_forward;
+decltype(nf4j_lora_project) lora_project;
+decltype(nf4j_lora_apply) lora_apply;
 decltype(nf4j_lora_backward) lora_backward;
 
 // loss.cpp

@@ -9,7 +9,7 @@ namespace nf4j::cpu::NF4J_ISA_NAME {
 namespace {
 
 float scale_of(const nf4j_lora &lora) {
-    const float rank = static_cast<float>(lora.a->rows);
+    const float rank = static_cast<float>(lora.b->cols);
     return lora.alpha / (lora.rank_stabilized ? __builtin_sqrtf(rank) : rank);
 }
 
@@ -20,18 +20,25 @@ Operand with_dropout(Operand x, const Dropout &dropout) {
 
 }  // namespace
 
-int32_t lora_forward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linear *base, const nf4j_lora *lora,
-                     const nf4j_tensor *u, const nf4j_tensor *y) {
-    ThreadPool &pool = pool_of(stream);
-    const Dropout dropout(lora->seed, lora->dropout, lora->device_seed);
-    multiply(pool, product({with_dropout(rows_of(*x), dropout), rows_of(*lora->a), x->cols, Words::f32}, u));
+// One product after the other: each adapter has a mask of its own, and so x has to be packed for each.
+int32_t lora_project(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_lora *const *loras, int64_t count,
+                     const nf4j_tensor *const *us) {
+    for (int64_t i = 0; i < count; i++) {
+        const Dropout dropout(loras[i]->seed, loras[i]->dropout, loras[i]->device_seed);
+        multiply(pool_of(stream),
+                 product({with_dropout(rows_of(*x), dropout), rows_of(*loras[i]->a), x->cols, Words::f32}, us[i]));
+    }
+    return NF4J_OK;
+}
 
+int32_t lora_apply(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linear *base, const nf4j_lora *lora,
+                   const nf4j_tensor *u, const nf4j_tensor *y) {
     Product p = product({rows_of(*x), rows_of(*base), x->cols, words_for(x->dtype)}, y);
     Operand scaled_u = rows_of(*u);
     scaled_u.scale = scale_of(*lora);
     p.segments[p.count++] = {scaled_u, rows_of(*lora->b), u->cols, Words::f32};
     p.bias = base->bias;
-    multiply(pool, p);
+    multiply(pool_of(stream), p);
     return NF4J_OK;
 }
 

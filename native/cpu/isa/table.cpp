@@ -81,7 +81,8 @@ Backend make_table() {
     b.nf4_matmul = nf4_matmul;
     b.nf4_matmul_backward = nf4_matmul_backward;
     b.dense_matmul = dense_matmul;
-    b.lora_forward = lora_forward;
+    b.lora_project = lora_project;
+    b.lora_apply = lora_apply;
     b.lora_backward = lora_backward;
     b.norm_forward = norm_forward;
     b.norm_backward = norm_backward;

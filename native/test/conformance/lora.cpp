@@ -1,7 +1,6 @@
 // LoRA over a frozen layer, dense or NF4.
+#include "dropout.h"
 #include "layer.h"
-
-#include <array>
 
 namespace conformance {
 
@@ -18,26 +17,8 @@ struct Lora {
     bool no_scale = false, base_drops = false;
 };
 
-// Philox4x32-10 (Salmon et al., SC 2011): ten rounds of two multiplications, keys raised by the golden ratio and
-// sqrt(3) - 1.
-std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, uint32_t key0, uint32_t key1) {
-    for (int round = 0; round < 10; round++, key0 += 0x9e3779b9, key1 += 0xbb67ae85) {
-        const uint64_t a = uint64_t{counter[0]} * 0xd2511f53, b = uint64_t{counter[2]} * 0xcd9e8d57;
-        const auto high = [](uint64_t product) { return static_cast<uint32_t>(product >> 32); };
-        const auto low = [](uint64_t product) { return static_cast<uint32_t>(product); };
-        counter = {high(b) ^ counter[1] ^ key0, low(b), high(a) ^ counter[3] ^ key1, low(a)};
-    }
-    return counter;
-}
-
 // What element (t, i) of x is multiplied by before the adapter sees it.
-Real drop(const Lora &c, int64_t t, int64_t i) {
-    if (c.dropout == 0) return 1;
-    const auto words = philox({static_cast<uint32_t>(i / 4), 0, static_cast<uint32_t>(t), 0},
-                              static_cast<uint32_t>(c.seed), static_cast<uint32_t>(c.seed >> 32));
-    const bool keep = words[static_cast<size_t>(i % 4)] >= static_cast<double>(c.dropout) * 0x1p32;
-    return keep ? Real(1) / (Real(1) - Real(c.dropout)) : Real(0);
-}
+Real drop(const Lora &c, int64_t t, int64_t i) { return dropout_factor(c.dropout, c.seed, t, i); }
 
 Real scale_of(const Lora &c) {
     if (c.no_scale) return 1;
@@ -184,6 +165,17 @@ void build_forward(const Lora &c, Problem &p, Random &random) {
     p.invoke = [=](const Call &call) { return run(call, Structs(c, g, call)); };
     p.variants.push_back({"the seed in device memory",
                           [=](const Call &call) { return run(call, Structs(c, g, call).with_device_seed(g, call)); },
+                          {}});
+    p.variants.push_back({"in two steps",
+                          [=](const Call &call) {
+                              const Structs s(c, g, call);
+                              const nf4j_lora *list[] = {&s.lora};
+                              const nf4j_tensor *us[] = {call[g.u]};
+                              const int32_t status = nf4j_lora_project(call.stream, call[g.x], list, 1, us);
+                              return status == NF4J_OK ? nf4j_lora_apply(call.stream, call[g.x], &s.base, &s.lora,
+                                                                         call[g.u], call[g.y])
+                                                       : status;
+                          },
                           {}});
     p.model = [=](Problem &q) { model_forward(c, g, q); };
     // The mask depends on a token's number.

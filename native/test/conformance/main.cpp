@@ -67,6 +67,7 @@ std::vector<Case> select_cases(const Options &options) {
     add_linear(suite);
     add_dense(suite);
     add_lora(suite);
+    add_lora_steps(suite);
     add_norm(suite);
     add_rope(suite);
     add_attention(suite);

@@ -35,6 +35,7 @@ void add_nf4(Suite &suite);
 void add_linear(Suite &suite);
 void add_dense(Suite &suite);
 void add_lora(Suite &suite);
+void add_lora_steps(Suite &suite);
 void add_norm(Suite &suite);
 void add_rope(Suite &suite);
 void add_attention(Suite &suite);

@@ -68,6 +68,10 @@ void operations_allocate_nothing(int32_t backend) {
     nf4j_fault_at(1);
     check(nf4j_nf4_quantize(stream, &tw, &weight) == NF4J_OK, "nf4_quantize", 0, nf4j_last_error());
     check(nf4j_lora_forward(stream, &tx, &base, &lora, &tu, &ty) == NF4J_OK, "lora_forward", 0, nf4j_last_error());
+    const nf4j_lora *loras[] = {&lora};
+    const nf4j_tensor *us[] = {&tu};
+    check(nf4j_lora_project(stream, &tx, loras, 1, us) == NF4J_OK, "lora_project", 0, nf4j_last_error());
+    check(nf4j_lora_apply(stream, &tx, &base, &lora, &tu, &ty) == NF4J_OK, "lora_apply", 0, nf4j_last_error());
     check(nf4j_lora_backward(stream, &tx, &ty, &tu, &base, &lora, 0, &tda, &tdb, &tdx) == NF4J_OK, "lora_backward", 0,
           nf4j_last_error());
     check(nf4j_fault_calls() == 0, "operations", nf4j_fault_calls(), "an operation allocates");

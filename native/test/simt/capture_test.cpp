@@ -99,7 +99,7 @@ public:
         const nf4j_tensor *q = use(m, hidden), *k = use(m, hidden), *v = use(m, hidden), *u = use_f32(m, rank);
         const nf4j_linear base_q = layer(&wq_), base_down = layer(&wdown_);
         const nf4j_lora lora_q = adapter(0), lora_down = adapter(2);
-        done(ops->lora_forward(&stream_, h, &base_q, &lora_q, u, q));
+        adapted(h, base_q, lora_q, u, q);
         done(ops->nf4_matmul(&stream_, h, &wk_, nullptr, k));
         done(ops->nf4_matmul(&stream_, h, &wv_, nullptr, v));
         done(ops->rope_forward(&stream_, q, &rope_, q));
@@ -120,7 +120,7 @@ public:
         done(ops->nf4_matmul(&stream_, h2, &wup_, nullptr, up));
         const nf4j_tensor *s = use(m, inner), *u2 = use_f32(m, rank), *d = use(m, hidden), *dlast = use(m, hidden);
         done(ops->mlp_swiglu_forward(&stream_, gate, up, s));
-        done(ops->lora_forward(&stream_, s, &base_down, &lora_down, u2, d));
+        adapted(s, base_down, lora_down, u2, d);
         done(ops->memory_add(&stream_, x2, d, d));
         nf4j_linear head = {};
         head.dense = &table_;
@@ -142,6 +142,14 @@ public:
         memory_refused_ = ops->alloc(&device_, 64, &refused_) == NF4J_UNSUPPORTED;
         waiting_refused_ = ops->stream_synchronize(&stream_) == NF4J_UNSUPPORTED;
         if (!memory_refused_) ops->free(&device_, refused_);
+    }
+
+    // The narrow products of three adapters that share x.
+    void project() {
+        buffer_ = 0;
+        const nf4j_tensor *x = use(m, hidden), *us[] = {use_f32(m, rank), use_f32(m, rank), use_f32(m, rank)};
+        const nf4j_lora lora = adapter(0), *list[] = {&lora, &lora, &lora};
+        done(ops->lora_project(&stream_, x, list, 3, us));
     }
 
     bool refused_both() const { return memory_refused_ && waiting_refused_; }
@@ -211,6 +219,13 @@ private:
         return {sizeof(nf4j_lora), 0, 8, 0.2f, seed_, &adapters_[first], &adapters_[first + 1], device_seed_};
     }
 
+    void adapted(const nf4j_tensor *x, const nf4j_linear &base, const nf4j_lora &lora, const nf4j_tensor *u,
+                 const nf4j_tensor *y) {
+        const nf4j_lora *list[] = {&lora};  // read during the call alone
+        done(ops->lora_project(&stream_, x, list, 1, &u));
+        done(ops->lora_apply(&stream_, x, &base, &lora, u, y));
+    }
+
     // The next buffer of the step; the first step makes them.
     const nf4j_tensor *use(int64_t rows, int64_t cols) { return use(dtype_, rows, cols); }
     const nf4j_tensor *use_f32(int64_t rows, int64_t cols) { return use(NF4J_F32, rows, cols); }
@@ -276,6 +291,18 @@ void test_step(int32_t dtype) {
     std::printf("a step is %zu launches\n", names.size());
 }
 
+// One launch reads x for all of them, and one adds up the sums of all.
+void test_projection() {
+    Model model(NF4J_BF16, false);
+    model.set_step(0);
+    model.project();  // makes the buffers
+    model.begin_capture();
+    model.project();
+    model.end_capture();
+    const size_t launches = model.captured().size();
+    check(launches == 2, "three adapters took %zu launches", launches);
+}
+
 }  // namespace
 
 int main() {
@@ -284,5 +311,6 @@ int main() {
     ops = nf4j_backend_entry(&services);
     test_step(NF4J_F32);
     test_step(NF4J_BF16);
+    test_projection();
     return finish("capture_test");
 }

@@ -111,6 +111,33 @@ Results lora_forward(const Device &device, const Shape &s) { return lora(device,
 
 Results lora_backward(const Device &device, const Shape &s) { return lora(device, s, false); }
 
+// Of three adapters, as q, k and v have them.
+Results lora_project(const Device &device, const Shape &s) {
+    constexpr int64_t rank = 16, adapters = 3;
+    Matrix x = random(s.m, s.k, s.dtype);
+    Results a, out;
+    nf4j_tensor ta[adapters], tu[adapters];
+    nf4j_lora loras[adapters] = {};
+    const nf4j_lora *list[adapters];
+    const nf4j_tensor *us[adapters];
+    for (int64_t i = 0; i < adapters; i++) {
+        a.push_back(random(rank, s.k, NF4J_F32));
+        out.push_back(matrix(s.m, rank, NF4J_F32));
+    }
+    for (size_t i = 0; i < adapters; i++) {
+        ta[i] = a[i].tensor();
+        tu[i] = out[i].tensor();
+        loras[i].struct_size = sizeof loras[i];
+        loras[i].a = &ta[i];
+        list[i] = &loras[i];
+        us[i] = &tu[i];
+    }
+    const nf4j_tensor tx = x.tensor();
+    const Counted counted;
+    must(nf4j_lora_project(device.stream, &tx, list, adapters, us), device.name.c_str());
+    return out;
+}
+
 Results norm_forward(const Device &device, const Shape &s) {
     Matrix x = random(s.m, s.n, s.dtype), weight = random(1, s.n, s.dtype);
     Results out;
@@ -167,6 +194,7 @@ constexpr struct Operation {
     {"nf4_matmul_backward", NF4J_OP_NF4_MATMUL_BACKWARD, nf4_matmul_backward},
     {"dense_matmul", NF4J_OP_DENSE_MATMUL, dense_matmul},
     {"lora_forward", NF4J_OP_LORA_FORWARD, lora_forward},
+    {"lora_project", NF4J_OP_LORA_FORWARD, lora_project},
     {"lora_backward", NF4J_OP_LORA_BACKWARD, lora_backward},
     {"norm_forward", NF4J_OP_NORM, norm_forward},
     {"attention_forward", NF4J_OP_ATTENTION, attention_forward},

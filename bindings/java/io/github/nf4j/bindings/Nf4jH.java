@@ -2417,6 +2417,135 @@ public class Nf4jH extends Nf4jSymbols {
         }
     }
 
+    private static class nf4j_lora_project {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Nf4jH.C_INT,
+            Nf4jH.C_POINTER,
+            Nf4jH.C_POINTER,
+            Nf4jH.C_POINTER,
+            Nf4jH.C_LONG,
+            Nf4jH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("nf4j_lora_project");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t nf4j_lora_project(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_lora *const *loras, int64_t count, const nf4j_tensor *const *us)
+     * }
+     */
+    public static FunctionDescriptor nf4j_lora_project$descriptor() {
+        return nf4j_lora_project.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t nf4j_lora_project(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_lora *const *loras, int64_t count, const nf4j_tensor *const *us)
+     * }
+     */
+    public static MethodHandle nf4j_lora_project$handle() {
+        return nf4j_lora_project.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t nf4j_lora_project(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_lora *const *loras, int64_t count, const nf4j_tensor *const *us)
+     * }
+     */
+    public static MemorySegment nf4j_lora_project$address() {
+        return nf4j_lora_project.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t nf4j_lora_project(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_lora *const *loras, int64_t count, const nf4j_tensor *const *us)
+     * }
+     */
+    public static int nf4j_lora_project(MemorySegment stream, MemorySegment x, MemorySegment loras, long count, MemorySegment us) {
+        var mh$ = nf4j_lora_project.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("nf4j_lora_project", stream, x, loras, count, us);
+            }
+            return (int)mh$.invokeExact(stream, x, loras, count, us);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class nf4j_lora_apply {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            Nf4jH.C_INT,
+            Nf4jH.C_POINTER,
+            Nf4jH.C_POINTER,
+            Nf4jH.C_POINTER,
+            Nf4jH.C_POINTER,
+            Nf4jH.C_POINTER,
+            Nf4jH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("nf4j_lora_apply");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t nf4j_lora_apply(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linear *base, const nf4j_lora *lora, const nf4j_tensor *u, const nf4j_tensor *y)
+     * }
+     */
+    public static FunctionDescriptor nf4j_lora_apply$descriptor() {
+        return nf4j_lora_apply.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t nf4j_lora_apply(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linear *base, const nf4j_lora *lora, const nf4j_tensor *u, const nf4j_tensor *y)
+     * }
+     */
+    public static MethodHandle nf4j_lora_apply$handle() {
+        return nf4j_lora_apply.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t nf4j_lora_apply(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linear *base, const nf4j_lora *lora, const nf4j_tensor *u, const nf4j_tensor *y)
+     * }
+     */
+    public static MemorySegment nf4j_lora_apply$address() {
+        return nf4j_lora_apply.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t nf4j_lora_apply(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linear *base, const nf4j_lora *lora, const nf4j_tensor *u, const nf4j_tensor *y)
+     * }
+     */
+    public static int nf4j_lora_apply(MemorySegment stream, MemorySegment x, MemorySegment base, MemorySegment lora, MemorySegment u, MemorySegment y) {
+        var mh$ = nf4j_lora_apply.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("nf4j_lora_apply", stream, x, base, lora, u, y);
+            }
+            return (int)mh$.invokeExact(stream, x, base, lora, u, y);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
     private static class nf4j_lora_backward {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             Nf4jH.C_INT,

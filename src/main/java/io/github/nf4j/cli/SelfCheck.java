@@ -155,6 +155,10 @@ final class SelfCheck {
         Tensor x = s.random(TOKENS, IN);
         Tensor u = s.zeros(DType.F32, TOKENS, RANK);
         LoraOps.forward(s.stream, x, base, adapter, u, s.output(TOKENS, OUT));
+        Tensor again = s.output(DType.F32, TOKENS, RANK);
+        LoraWeights other = new LoraWeights(s.random(RANK, IN), null, 16, false, 0.1f, SEED + 1);
+        LoraOps.project(s.stream, x, List.of(other, adapter), List.of(s.output(DType.F32, TOKENS, RANK), again));
+        LoraOps.apply(s.stream, x, base, adapter, again, s.output(TOKENS, OUT));
         LoraOps.backward(s.stream, x, s.random(TOKENS, OUT), u, base, adapter, false, s.output(DType.F32, RANK, IN),
                 s.output(DType.F32, OUT, RANK), s.output(TOKENS, IN));
     }

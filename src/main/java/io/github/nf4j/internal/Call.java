@@ -21,15 +21,11 @@ import java.util.List;
 /// }
 /// ```
 public final class Call implements AutoCloseable {
-    /// `nf4j_attention_backward` has nine tensors, `nf4j_lora_backward` ten.
-    private static final int TENSORS = 12;
-    private static final int STRUCTS = 2;
-    private static final int STRUCT_BYTES = 128;
     private static final ThreadLocal<Call> OF_THREAD = ThreadLocal.withInitial(Call::new);
 
-    private final MemorySegment[] tensors = new MemorySegment[TENSORS];
-    private final MemorySegment[] structs = new MemorySegment[STRUCTS];
-    private final MemorySegment weight;
+    private final List<MemorySegment> tensors = new ArrayList<>();
+    private final List<MemorySegment> structs = new ArrayList<>();
+    private final MemorySegment weight = nf4j_nf4_weight.allocate(Arena.ofAuto());
     private final List<Handle> held = new ArrayList<>();
     private final List<Object> reachable = new ArrayList<>();
     private Stream owner;
@@ -44,14 +40,6 @@ public final class Call implements AutoCloseable {
     private int usedStructs;
 
     private Call() {
-        Arena arena = Arena.ofAuto();
-        for (int i = 0; i < TENSORS; i++) {
-            tensors[i] = nf4j_tensor.allocate(arena);
-        }
-        for (int i = 0; i < STRUCTS; i++) {
-            structs[i] = arena.allocate(STRUCT_BYTES, Long.BYTES);
-        }
-        weight = nf4j_nf4_weight.allocate(arena);
     }
 
     /// Begins a call on `stream`, which no other thread may be using.
@@ -100,7 +88,7 @@ public final class Call implements AutoCloseable {
             return MemorySegment.NULL;
         }
         MemorySegment data = hold(tensor);
-        MemorySegment struct = tensors[usedTensors++];
+        MemorySegment struct = next(tensors, usedTensors++, nf4j_tensor.sizeof());
         nf4j_tensor.data(struct, data);
         nf4j_tensor.rows(struct, tensor.rows());
         nf4j_tensor.cols(struct, tensor.cols());
@@ -166,9 +154,25 @@ public final class Call implements AutoCloseable {
     /// Zeroed memory for an option struct of `bytes` bytes, whose first field is set to that size, as `struct_size`
     /// must be.
     public MemorySegment options(long bytes) {
-        MemorySegment struct = structs[usedStructs++].fill((byte) 0);
+        MemorySegment struct = next(structs, usedStructs++, bytes).fill((byte) 0);
         struct.set(ValueLayout.JAVA_INT, 0, (int) bytes);
         return struct;
+    }
+
+    /// Memory for a C array of `count` pointers.
+    public MemorySegment pointers(int count) {
+        return next(structs, usedStructs++, count * ValueLayout.ADDRESS.byteSize());
+    }
+
+    /// The first struct that the call has not used, made where the thread has had no call of so many, or so large ones.
+    private static MemorySegment next(List<MemorySegment> structs, int used, long bytes) {
+        if (used == structs.size()) {
+            structs.add(MemorySegment.NULL);
+        }
+        if (structs.get(used).byteSize() < bytes) {
+            structs.set(used, Arena.ofAuto().allocate(bytes, Long.BYTES));
+        }
+        return structs.get(used);
     }
 
     /// The data pointer of `tensor`, for structs that have one; null becomes a null pointer.

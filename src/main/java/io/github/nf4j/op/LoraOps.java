@@ -4,6 +4,9 @@ import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.internal.Call;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
 
 /// Family `lora`: a frozen linear layer, dense or NF4, fused with its adapter.
 public final class LoraOps {
@@ -19,6 +22,39 @@ public final class LoraOps {
         try (Call call = Call.on(stream, "lora.forward")) {
             call.check(Nf4jH.nf4j_lora_forward(call.stream(), call.input(x), Structs.linear(call, base),
                     Structs.lora(call, lora), call.output(u), call.output(y)));
+        }
+    }
+
+    /// The first half of [#forward] for adapters that share `x`, such as those of q, k and v, in one pass over it, and to the same bits:
+    /// `us[i]` [m, rank] = drop(x) * A^T of `loras[i]`.
+    ///
+    /// @param x     [m, in] F32 or BF16
+    /// @param loras whose `b` and scale are not read
+    /// @param us    F32, one for each adapter
+    public static void project(Stream stream, Tensor x, List<LoraWeights> loras, List<Tensor> us) {
+        if (us.size() != loras.size()) {
+            throw new IllegalArgumentException(us.size() + " us for " + loras.size() + " adapters");
+        }
+        try (Call call = Call.on(stream, "lora.project")) {
+            MemorySegment input = call.input(x);
+            MemorySegment adapters = call.pointers(loras.size());
+            MemorySegment outputs = call.pointers(us.size());
+            for (int i = 0; i < loras.size(); i++) {
+                adapters.setAtIndex(ValueLayout.ADDRESS, i, Structs.projected(call, loras.get(i)));
+                outputs.setAtIndex(ValueLayout.ADDRESS, i, call.output(us.get(i)));
+            }
+            call.check(Nf4jH.nf4j_lora_project(call.stream(), input, adapters, loras.size(), outputs));
+        }
+    }
+
+    /// The second half: `y` [m, out] = x * W^T + bias + scale * u * B^T.
+    ///
+    /// @param lora whose `a` and dropout are not read
+    /// @param u    as [#project] left it
+    public static void apply(Stream stream, Tensor x, LinearWeight base, LoraWeights lora, Tensor u, Tensor y) {
+        try (Call call = Call.on(stream, "lora.apply")) {
+            call.check(Nf4jH.nf4j_lora_apply(call.stream(), call.input(x), Structs.linear(call, base), Structs.applied(call, lora),
+                    call.input(u), call.output(y)));
         }
     }
 

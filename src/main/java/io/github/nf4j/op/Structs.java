@@ -25,17 +25,31 @@ final class Structs {
     }
 
     static MemorySegment lora(Call call, LoraWeights lora) {
-        if (lora == null) {
-            return MemorySegment.NULL;
-        }
-        MemorySegment struct = call.options(nf4j_lora.sizeof());
-        nf4j_lora.rank_stabilized(struct, lora.rankStabilized() ? 1 : 0);
-        nf4j_lora.alpha(struct, lora.alpha());
+        return lora == null ? MemorySegment.NULL : up(call, down(call, call.options(nf4j_lora.sizeof()), lora), lora);
+    }
+
+    /// With what `nf4j_lora_project` reads.
+    static MemorySegment projected(Call call, LoraWeights lora) {
+        return lora == null ? MemorySegment.NULL : down(call, call.options(nf4j_lora.sizeof()), lora);
+    }
+
+    /// With what `nf4j_lora_apply` reads.
+    static MemorySegment applied(Call call, LoraWeights lora) {
+        return lora == null ? MemorySegment.NULL : up(call, call.options(nf4j_lora.sizeof()), lora);
+    }
+
+    private static MemorySegment down(Call call, MemorySegment struct, LoraWeights lora) {
         nf4j_lora.dropout(struct, lora.dropout());
         nf4j_lora.seed(struct, lora.seed());
         nf4j_lora.a(struct, call.input(lora.a()));
-        nf4j_lora.b(struct, call.input(lora.b()));
         nf4j_lora.device_seed(struct, call.data(lora.deviceSeed()));
+        return struct;
+    }
+
+    private static MemorySegment up(Call call, MemorySegment struct, LoraWeights lora) {
+        nf4j_lora.rank_stabilized(struct, lora.rankStabilized() ? 1 : 0);
+        nf4j_lora.alpha(struct, lora.alpha());
+        nf4j_lora.b(struct, call.input(lora.b()));
         return struct;
     }
 }

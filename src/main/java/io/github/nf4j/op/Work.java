@@ -63,6 +63,8 @@ public record Work(double flops, double bytesRead, double bytesWritten) {
                 Tensor b = call.read().getLast();
                 yield 2 * first * b.rows() + 2 * (first + (double) call.read().getFirst().rows() * b.rows()) * b.cols();
             }
+            case "lora.project" -> 2 * first * call.read().stream().skip(1).mapToDouble(Tensor::rows).sum();
+            case "lora.apply" -> 2 * (first + elements(call.read().getLast())) * call.written().getFirst().cols();
             case "lora.backward" -> loraBackward(call);
             case "norm.forward" -> 4 * first;
             case "norm.backward" -> 9 * first;

@@ -11,6 +11,7 @@ import io.github.nf4j.Nf4Weight;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -74,6 +75,12 @@ class ArgumentTest {
         assertNames("weight", () -> Nf4Ops.matmul(stream, x, null, null, x));
         assertNames("lora",
                 () -> LoraOps.forward(stream, x, LinearWeight.dense(tensor(DType.F32, 5, 8), null), null, x, x));
+        LoraWeights lora = new LoraWeights(tensor(DType.F32, 3, 8), tensor(DType.F32, 5, 3), 1);
+        assertNames("loras", () -> LoraOps.project(stream, x, Arrays.asList(lora, null), List.of(tensor(DType.F32, 3, 3), x)));
+        assertNames("us", () -> LoraOps.project(stream, x, List.of(lora), Arrays.asList((Tensor) null)));
+        assertNames("us", () -> LoraOps.project(stream, x, List.of(lora, lora), List.of(tensor(DType.F32, 3, 3))));
+        assertNames("count", () -> LoraOps.project(stream, x, List.of(), List.of()));
+        assertNames("u", () -> LoraOps.apply(stream, x, LinearWeight.dense(tensor(DType.F32, 5, 8), null), lora, null, x));
     }
 
     @Test

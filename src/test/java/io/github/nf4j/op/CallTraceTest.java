@@ -84,6 +84,7 @@ class CallTraceTest {
     void workIsCountedFromTheShapes() {
         try (Tensor dense = filled(DType.F32, 64, 128); Nf4Weight packed = Nf4Weight.quantize(stream, dense, 64, true);
                 Tensor a = filled(DType.F32, 2, 128); Tensor b = filled(DType.F32, 64, 2); Tensor u = filled(DType.F32, 3, 2);
+                Tensor c = filled(DType.F32, 5, 128); Tensor v = filled(DType.F32, 3, 5);
                 Tensor da = filled(DType.F32, 2, 128); Tensor db = filled(DType.F32, 64, 2); Tensor dx = filled(DType.F32, 3, 128);
                 CallTrace trace = CallTrace.of(stream)) {
             LinearWeight base = LinearWeight.nf4(packed, null);
@@ -93,6 +94,8 @@ class CallTraceTest {
             double factors = 4 * 2 * (128 + 64);
             Nf4Ops.matmul(stream, x, packed, null, y);
             LoraOps.forward(stream, x, base, lora, u, y);
+            LoraOps.project(stream, x, List.of(lora, new LoraWeights(c, null, 4)), List.of(u, v));
+            LoraOps.apply(stream, x, base, lora, u, y);
             LoraOps.backward(stream, x, y, u, base, lora, false, da, db, null);
             LoraOps.backward(stream, x, y, u, base, lora, true, da, db, dx);
             DenseOps.matmul(stream, false, true, 1, 0, x, dense, null, y);
@@ -100,6 +103,8 @@ class CallTraceTest {
             assertEquals(List.of(
                     new Work(product, 4 * 3 * 128 + packed.bytes(), 4 * 3 * 64),
                     new Work(product + adapter, 4 * 3 * 128 + packed.bytes() + factors, 4 * 3 * (64 + 2)),
+                    new Work(2.0 * 3 * 128 * (2 + 5), 4 * 128 * (3 + 2 + 5), 4 * 3 * (2 + 5)),
+                    new Work(product + 2 * 3 * 2 * 64, 4 * (3 * 128 + 2 * 64 + 3 * 2) + packed.bytes(), 4 * 3 * 64),
                     new Work(2 * adapter - 2.0 * 3 * 2 * 128, 4 * 3 * (128 + 64 + 2) + packed.bytes() + 2 * factors, factors),
                     new Work(product + 2 * adapter, 4 * 3 * (128 + 128 + 64 + 2) + packed.bytes() + 2 * factors, factors + 4 * 3 * 128),
                     new Work(product, 4 * (3 * 128 + 64 * 128), 4 * 3 * 64),

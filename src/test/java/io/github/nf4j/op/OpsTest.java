@@ -12,8 +12,10 @@ import io.github.nf4j.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Random;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedClass;
@@ -150,6 +152,30 @@ class OpsTest {
         LoraOps.backward(stream, x, dy, u, base, lora, true, zeros(2, 8), zeros(5, 2), dx2);
         assertClose(accumulated, dx2);
         LoraOps.backward(stream, x, dy, u, base, lora, false, zeros(2, 8), zeros(5, 2), null);
+    }
+
+    @Test
+    void loraInTwoSteps() {
+        Tensor x = random(3, 8);
+        LinearWeight base = LinearWeight.dense(random(5, 8), random(1, 5));
+        LoraWeights first = new LoraWeights(random(2, 8), random(5, 2), 6);
+        LoraWeights second = new LoraWeights(random(4, 8), random(5, 4), 2, true, 0.5f, 1L << 40);
+        for (LoraWeights lora : List.of(first, second)) {
+            int rank = (int) lora.a().rows();
+            Tensor expectedU = zeros(3, rank);
+            Tensor expectedY = zeros(3, 5);
+            LoraOps.forward(stream, x, base, lora, expectedU, expectedY);
+            Tensor u = zeros(3, rank);
+            Tensor y = zeros(3, 5);
+            Tensor other = zeros(3, 2);
+            LoraOps.project(stream, x, List.of(first, lora), List.of(other, u));
+            LoraOps.apply(stream, x, base, lora, u, y);
+            assertArrayEquals(expectedU.toFloatArray(), u.toFloatArray());
+            assertArrayEquals(expectedY.toFloatArray(), y.toFloatArray());
+        }
+        List<Tensor> many = IntStream.range(0, 40).mapToObj(_ -> zeros(3, 2)).toList();
+        LoraOps.project(stream, x, Collections.nCopies(40, first), many);
+        many.forEach(u -> assertClose(product(x, false, first.a(), true, 1, null), u));
     }
 
     @Test

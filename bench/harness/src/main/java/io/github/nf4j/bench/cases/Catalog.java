@@ -107,9 +107,9 @@ public final class Catalog {
         cases.add(LinearCases.matmul(shape, 1, n, k, DType.F32));
         for (DType dtype : TYPES) {
             addProducts(cases, model, layer, m, dtype);
-            cases.add(LinearCases.loraForward(shape, m, n, k, dtype, true)
-                    .beside(LinearCases.matmul(shape, m, n, k, dtype), LinearCases.loraForward(shape, m, n, k, dtype, false)));
-            cases.add(LinearCases.loraBackward(shape, m, n, k, dtype, true).beside(LinearCases.loraBackward(shape, m, n, k, dtype, false)));
+            cases.add(LoraCases.forward(shape, m, n, k, dtype, true)
+                    .beside(LinearCases.matmul(shape, m, n, k, dtype), LoraCases.forward(shape, m, n, k, dtype, false)));
+            cases.add(LoraCases.backward(shape, m, n, k, dtype, true).beside(LoraCases.backward(shape, m, n, k, dtype, false)));
         }
     }
 
@@ -126,12 +126,14 @@ public final class Catalog {
         cases.add(LinearCases.matmulBackward(shape, m, size[0], size[1], dtype));
         cases.add(LinearCases.dense(shape, m, size[0], size[1], dtype));
         for (boolean nf4 : new boolean[] {true, false}) {
-            cases.add(LinearCases.loraForward(shape, m, size[0], size[1], dtype, nf4));
-            cases.add(LinearCases.loraBackward(shape, m, size[0], size[1], dtype, nf4));
+            cases.add(LoraCases.forward(shape, m, size[0], size[1], dtype, nf4));
+            cases.add(LoraCases.apply(shape, m, size[0], size[1], dtype, nf4));
+            cases.add(LoraCases.backward(shape, m, size[0], size[1], dtype, nf4));
         }
     }
 
     private static void addLayers(List<BenchCase> cases, Model model, int m, DType dtype) {
+        cases.add(LoraCases.project(model.name() + ".qkv", m, 3, model.hidden(), dtype));
         cases.add(LayerCases.normForward(model.name(), m, model.hidden(), dtype));
         cases.add(LayerCases.normBackward(model.name(), m, model.hidden(), dtype));
         cases.add(LayerCases.rope(model.name(), true, m, model.heads(), model.headDim(), dtype));
@@ -162,7 +164,7 @@ public final class Catalog {
         if (dtype == DType.F32) { // parameters, their state and what bitsandbytes stores have one type
             cases.add(LinearCases.importState(model.name() + ".gate", gate[0], gate[1], dtype));
             cases.add(LinearCases.exportState(model.name() + ".gate", gate[0], gate[1], dtype));
-            long adapter = (long) LinearCases.RANK * (gate[0] + gate[1]);
+            long adapter = (long) LoraCases.RANK * (gate[0] + gate[1]);
             cases.add(StateCases.adamw(model.name() + ".gate.adapter", adapter, false));
             cases.add(StateCases.adamw(model.name() + ".gate.adapter", adapter, true));
             cases.add(StateCases.globalNorm(model.name() + ".gate.adapter", adapter));

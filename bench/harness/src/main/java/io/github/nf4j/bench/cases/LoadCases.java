@@ -142,15 +142,15 @@ final class LoadCases {
     // ---- adapters ----------------------------------------------------------------------------------------------------------------
 
     private static void addAdapter(List<BenchCase> cases, Model model, SyntheticModel files) {
-        PeftConfig config = PeftConfig.of(LinearCases.RANK, 2 * LinearCases.RANK, 0, MODULES, false, model.name());
+        PeftConfig config = PeftConfig.of(LoraCases.RANK, 2 * LoraCases.RANK, 0, MODULES, false, model.name());
         Map<String, long[]> projections = new TreeMap<>();
         files.config().parameterShapes().forEach((name, shape) -> {
             if (SyntheticModel.isProjection(name)) {
                 projections.put(name.substring(0, name.length() - ".weight".length()), shape);
             }
         });
-        long bytes = projections.values().stream().mapToLong(shape -> LinearCases.RANK * (shape[0] + shape[1]) * Float.BYTES).sum();
-        Map<String, Long> dims = Map.of("layers", (long) files.config().layers(), "rank", (long) LinearCases.RANK);
+        long bytes = projections.values().stream().mapToLong(shape -> LoraCases.RANK * (shape[0] + shape[1]) * Float.BYTES).sum();
+        Map<String, Long> dims = Map.of("layers", (long) files.config().layers(), "rank", (long) LoraCases.RANK);
         cases.add(load("load.adapter", model.name(), dims, bytes, buffers -> {
             PeftAdapter adapter = adapter(config, projections, files);
             Path[] folders = buffers.folders(adapter::write);
@@ -175,7 +175,7 @@ final class LoadCases {
     private static PeftAdapter adapter(PeftConfig config, Map<String, long[]> projections, SyntheticModel values) {
         Map<String, PeftAdapter.Matrices> modules = new TreeMap<>();
         projections.forEach((path, shape) -> modules.put(path, new PeftAdapter.Matrices(
-                factor(path, LinearCases.RANK, shape[1], values), factor(path, shape[0], LinearCases.RANK, values))));
+                factor(path, LoraCases.RANK, shape[1], values), factor(path, shape[0], LoraCases.RANK, values))));
         return new PeftAdapter(config, modules);
     }
 
