@@ -4,7 +4,9 @@ import io.github.nf4j.Device;
 import io.github.nf4j.autograd.LinearFunction;
 import io.github.nf4j.autograd.Variable;
 import io.github.nf4j.op.LinearWeight;
+import java.util.List;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /// A projection of a model: a frozen weight, dense or NF4, and perhaps an adapter on it.
 public final class Linear {
@@ -57,5 +59,16 @@ public final class Linear {
         return adapter == null
                 ? LinearFunction.apply(pass.tape(), x, weight)
                 : LinearFunction.apply(pass.tape(), x, weight, adapter.weights(pass.dropoutSeeds()), adapter.a(), adapter.b());
+    }
+
+    /// Projections of the same `x`, with one pass over it for their adapters.
+    static List<Variable> forward(Pass pass, Variable x, Linear... projections) {
+        return LinearFunction.apply(pass.tape(), x, Stream.of(projections).map(projection -> projection.layer(pass)).toList());
+    }
+
+    private LinearFunction.Layer layer(Pass pass) {
+        return adapter == null
+                ? new LinearFunction.Layer(weight, null, null, null)
+                : new LinearFunction.Layer(weight, adapter.weights(pass.dropoutSeeds()), adapter.a(), adapter.b());
     }
 }

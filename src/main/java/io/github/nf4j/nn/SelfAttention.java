@@ -5,6 +5,7 @@ import io.github.nf4j.autograd.RopeFunction;
 import io.github.nf4j.autograd.Tape;
 import io.github.nf4j.autograd.Variable;
 import io.github.nf4j.op.AttentionShape;
+import java.util.List;
 
 /// Causal self-attention with grouped query heads and rotary positions.
 ///
@@ -12,9 +13,10 @@ import io.github.nf4j.op.AttentionShape;
 record SelfAttention(int layer, AttentionShape shape, Linear query, Linear key, Linear value, Linear output) {
     Variable forward(Pass pass, Variable x) {
         Tape tape = pass.tape();
-        Variable q = RopeFunction.apply(tape, query.forward(pass, x), pass.ropeTable());
-        Variable k = RopeFunction.apply(tape, key.forward(pass, x), pass.ropeTable());
-        Variable v = value.forward(pass, x);
+        List<Variable> projected = Linear.forward(pass, x, query, key, value);
+        Variable q = RopeFunction.apply(tape, projected.get(0), pass.ropeTable());
+        Variable k = RopeFunction.apply(tape, projected.get(1), pass.ropeTable());
+        Variable v = projected.get(2);
         Variable attended;
         if (pass.cache() == null) {
             attended = AttentionFunction.apply(tape, shape, pass.sequences(), q, k, v);

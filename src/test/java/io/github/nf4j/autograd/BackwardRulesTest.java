@@ -1,5 +1,6 @@
 package io.github.nf4j.autograd;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 
@@ -87,7 +88,7 @@ class BackwardRulesTest {
         check((tape, in) -> LinearFunction.apply(tape, in.get(0), base, lora, a, b), List.of(tensor(4, 6)), a, b);
     }
 
-    /// As q, k and v have it: each adds to the gradient of the input that they share.
+    /// As q, k and v have it, one of them without an adapter: each adds to the gradient of the input that they share.
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
     void linearsWithAdaptersOnOneInput(boolean nf4) {
@@ -95,12 +96,36 @@ class BackwardRulesTest {
         Parameter b = parameter("b", 7, 2);
         Parameter c = parameter("c", 3, 6);
         Parameter d = parameter("d", 7, 3);
-        LinearWeight first = weight(7, 6, nf4);
-        LinearWeight second = weight(7, 6, nf4);
-        check((tape, in) -> AddFunction.apply(tape,
-                LinearFunction.apply(tape, in.get(0), first, new LoraWeights(a.value(), b.value(), 3), a, b),
-                LinearFunction.apply(tape, in.get(0), second, new LoraWeights(c.value(), d.value(), 2), c, d)),
-                List.of(tensor(4, 6)), a, b, c, d);
+        List<LinearFunction.Layer> layers = List.of(
+                new LinearFunction.Layer(weight(7, 6, nf4), new LoraWeights(a.value(), b.value(), 3, false, 0.4f, 99), a, b),
+                new LinearFunction.Layer(weight(7, 6, nf4), null, null, null),
+                new LinearFunction.Layer(weight(7, 6, nf4), new LoraWeights(c.value(), d.value(), 2, true, 0.4f, 98), c, d));
+        check((tape, in) -> {
+            List<Variable> y = LinearFunction.apply(tape, in.get(0), layers);
+            return AddFunction.apply(tape, AddFunction.apply(tape, y.get(0), y.get(1)), y.get(2));
+        }, List.of(tensor(4, 6)), a, b, c, d);
+    }
+
+    /// What training computes does not depend on which layers are called together.
+    @Test
+    void linearsOnOneInputGiveTheBitsOfACallEach() {
+        Tensor x = tensor(4, 6);
+        Parameter a = parameter("a", 2, 6);
+        Parameter b = parameter("b", 7, 2);
+        LinearWeight base = weight(7, 6, true);
+        LinearWeight plain = weight(5, 6, false);
+        LoraWeights lora = new LoraWeights(a.value(), b.value(), 3, false, 0.4f, 99);
+        LoraWeights other = new LoraWeights(a.value(), b.value(), 2, false, 0.4f, 98);
+        try (Tape tape = Tape.inference(pool)) {
+            Variable in = tape.leaf(x, false);
+            List<Variable> together = LinearFunction.apply(tape, in, List.of(new LinearFunction.Layer(base, lora, a, b),
+                    new LinearFunction.Layer(plain, null, null, null), new LinearFunction.Layer(base, other, a, b)));
+            List<Variable> alone = List.of(LinearFunction.apply(tape, in, base, lora, a, b), LinearFunction.apply(tape, in, plain),
+                    LinearFunction.apply(tape, in, base, other, a, b));
+            for (int i = 0; i < 3; i++) {
+                assertArrayEquals(alone.get(i).value().toFloatArray(), together.get(i).value().toFloatArray());
+            }
+        }
     }
 
     @Test

@@ -52,7 +52,9 @@ class StepProfileTest {
     void everyOperationOfTheModelIsThereAsOftenAsItRuns() {
         Map<String, Integer> calls = profile.totals().stream()
                 .collect(Collectors.toMap(StepProfile.Total::operation, StepProfile.Total::calls));
-        assertEquals(7 * LAYERS, calls.get("lora.forward"));
+        assertEquals(2 * LAYERS, calls.get("lora.project")); // q, k, v together, gate and up
+        assertEquals(5 * LAYERS, calls.get("lora.apply"));
+        assertEquals(2 * LAYERS, calls.get("lora.forward"));
         assertEquals(7 * LAYERS, calls.get("lora.backward"));
         assertEquals(2 * LAYERS + 1, calls.get("norm.forward"));
         assertEquals(2 * LAYERS, calls.get("rope.forward"));
