@@ -24,8 +24,9 @@ import java.lang.foreign.ValueLayout;
 /// from launch to launch is in device memory: the elements of tensors, [io.github.nf4j.op.LoraWeights#deviceSeed] and
 /// [io.github.nf4j.op.AdamwOptions#deviceStep].
 ///
-/// Memory, weights and the stream that the calls used cannot be closed before the graph. Memory of arenas of the caller's stays
-/// open as long: a launch is refused where it is closed, but a closing during a launch goes unnoticed.
+/// Memory, weights and the stream that the calls used cannot be closed before the graph. Memory of arenas of the caller's can,
+/// but not during a launch on a host backend, and a launch afterwards is refused. On a GPU a launch only queues: there the caller keeps
+/// them open until the stream is synchronized.
 ///
 /// [Backend#CUDA] and [Backend#SIMT] have graphs; on the others a call is over when it returns. A graph belongs to its stream:
 /// one thread at a time may use it.
@@ -90,10 +91,9 @@ public final class Graph implements AutoCloseable {
     ///
     /// @throws IllegalStateException if it is closed, or if memory of an arena of the caller's is
     public void launch() {
-        capture.checkUsable();
         try (Call call = Call.on(stream, "graph.launch")) {
             call.hold(handle);
-            call.check(Nf4jH.nf4j_graph_launch(handle.pointer()));
+            call.check(capture.whileOpen(() -> Nf4jH.nf4j_graph_launch(handle.pointer())));
         }
     }
 

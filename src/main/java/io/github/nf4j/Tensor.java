@@ -54,10 +54,9 @@ public final class Tensor implements AutoCloseable {
         return new Tensor(memory, false, slice(memory.segment(), byteOffset, bytes), dtype, rows, cols, cols);
     }
 
-    /// A view [rows, cols] of the caller's off-heap memory. Its arena cannot be closed while a call on a host backend has the
-    /// tensor as an argument, and a closed one is refused when a call begins. What is inside an argument (a weight, a bias, the
-    /// factors of an adapter, the parameters of an optimizer, the arrays of an [Nf4State]) the caller keeps open: an arena that
-    /// another thread closes meanwhile goes unnoticed there.
+    /// A view [rows, cols] of the caller's off-heap memory. Its arena cannot be closed while a call on a host backend uses the
+    /// tensor, as an argument or inside one, and a closed one is refused when a call begins. On a GPU a call only queues: there the
+    /// caller keeps the arena open until the stream is synchronized.
     public static Tensor ofHost(MemorySegment segment, DType dtype, long rows, long cols) {
         return ofHost(segment, dtype, rows, cols, cols);
     }

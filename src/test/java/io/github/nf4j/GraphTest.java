@@ -12,6 +12,7 @@ import io.github.nf4j.op.Nf4Ops;
 import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
@@ -111,6 +112,33 @@ class GraphTest {
             arena.close();
             assertEquals("a captured segment of 8 bytes lies in an arena that is closed", refused(graph::launch));
         }
+    }
+
+    /// Tried until the closing meets the launch.
+    @Test
+    void anArenaIsNotClosedDuringALaunch() throws Exception {
+        int meetings = 0;
+        for (int attempt = 0; attempt < 500 && meetings == 0; attempt++) {
+            Arena arena = Arena.ofShared();
+            Tensor host = Tensor.ofHost(arena.allocateFrom(ValueLayout.JAVA_FLOAT, new float[2 * 64]), DType.F32, 2, 64);
+            MemoryOps.fill(stream, 2, host);
+            MemoryOps.fill(stream, 0, sum);
+            try (Graph graph = Graph.capture(stream, () -> IntStream.range(0, 100).forEach(_ -> MemoryOps.add(stream, sum, host, sum)))) {
+                ArenaCloser closer = new ArenaCloser(arena);
+                closer.begin();
+                try {
+                    graph.launch();
+                    if (closer.refusals() > 0) {
+                        meetings++;
+                        assertEquals(200, sum.getFloat(1, 63));
+                    }
+                } catch (IllegalStateException closedBefore) {
+                    assertTrue(closedBefore.getMessage().contains("closed"), closedBefore::getMessage);
+                }
+                closer.join();
+            }
+        }
+        assertEquals(1, meetings);
     }
 
     @Test

@@ -11,6 +11,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.IntSupplier;
 
 /// One call of an operation. It writes the C structs of the arguments into native memory that belongs to the thread, so
 /// a call allocates none, and keeps everything that the call uses open and reachable until it is closed:
@@ -26,6 +27,7 @@ public final class Call implements AutoCloseable {
     private final List<MemorySegment> tensors = new ArrayList<>();
     private final List<MemorySegment> structs = new ArrayList<>();
     private final MemorySegment weight = nf4j_nf4_weight.allocate(Arena.ofAuto());
+    private final OpenArenas arenas = new OpenArenas();
     private final List<Handle> held = new ArrayList<>();
     private final List<Object> reachable = new ArrayList<>();
     private Stream owner;
@@ -77,56 +79,86 @@ public final class Call implements AutoCloseable {
 
     /// A `const nf4j_tensor *` for `tensor`; null becomes a null pointer, which the library accepts or refuses by name.
     public MemorySegment input(Tensor tensor) {
+        noteRead(tensor);
+        return argument(tensor);
+    }
+
+    /// As [#input], for a struct to point to: the function that takes the struct is called by [#whileOpen].
+    public MemorySegment inner(Tensor tensor) {
+        noteRead(tensor);
+        return pointedTo(tensor);
+    }
+
+    private void noteRead(Tensor tensor) {
         if (observer != null && tensor != null) {
             read.add(tensor);
         }
-        return struct(tensor);
     }
 
-    private MemorySegment struct(Tensor tensor) {
+    private MemorySegment pointedTo(Tensor tensor) {
+        return tensor == null ? MemorySegment.NULL : struct(tensor, innerData(tensor));
+    }
+
+    private MemorySegment argument(Tensor tensor) {
         if (tensor == null) {
             return MemorySegment.NULL;
         }
         MemorySegment data = hold(tensor);
+        MemorySegment struct = struct(tensor, data);
+        return isCallers(tensor) ? in(data, struct.address()) : struct;
+    }
+
+    private static boolean isCallers(Tensor tensor) {
+        return Access.get().handle(tensor) == null;
+    }
+
+    private MemorySegment struct(Tensor tensor, MemorySegment data) {
         MemorySegment struct = next(tensors, usedTensors++, nf4j_tensor.sizeof());
         nf4j_tensor.data(struct, data);
         nf4j_tensor.rows(struct, tensor.rows());
         nf4j_tensor.cols(struct, tensor.cols());
         nf4j_tensor.ld(struct, tensor.ld());
         nf4j_tensor.dtype(struct, tensor.dtype().code());
-        return Access.get().handle(tensor) == null ? in(data, struct.address()) : struct;
+        return struct;
     }
 
     /// A pointer to `address` with the scope of `segment`. The linker keeps the scope of what it passes by reference open
     /// until the call returns: an arena of the caller's is closed before or after it, never meanwhile.
     private static MemorySegment in(MemorySegment segment, long address) {
-        MemorySegment everything = segment.reinterpret(Long.MAX_VALUE);
+        // Addresses wrap, and slices only go up: a distance beyond the largest long takes two steps.
         long distance = address - segment.address();
-        // Addresses wrap, and slices only go up: what lies below is reached in two steps.
-        return distance >= 0 ? everything.asSlice(distance, 0)
-                : everything.asSlice(Long.MAX_VALUE, 0).reinterpret(Long.MAX_VALUE).asSlice(distance - Long.MAX_VALUE, 0);
+        long half = distance >>> 1;
+        return segment.reinterpret(Long.MAX_VALUE).asSlice(half, 0).reinterpret(Long.MAX_VALUE).asSlice(distance - half, 0);
     }
 
     /// As [#input], for a tensor that the call writes.
     ///
     /// @throws IllegalArgumentException if its memory is read-only, such as that of a file mapped for reading
     public MemorySegment output(Tensor tensor) {
+        noteWritten(tensor);
+        return argument(tensor);
+    }
+
+    /// As [#output(Tensor)], for a struct or an array to point to, as [#inner].
+    public MemorySegment innerOutput(Tensor tensor) {
+        noteWritten(tensor);
+        return pointedTo(tensor);
+    }
+
+    private void noteWritten(Tensor tensor) {
         if (tensor != null && tensor.segment().isReadOnly()) {
             throw new IllegalArgumentException(tensor + " is an output of this call, but its memory is read-only");
         }
         if (observer != null && tensor != null) {
             written.add(tensor);
         }
-        return struct(tensor);
     }
 
     /// As [#output(Tensor)], for a tensor that the call may add to.
     ///
     /// @param added whether it does, and so reads it as well
     public MemorySegment output(Tensor tensor, boolean added) {
-        if (observer != null && added && tensor != null) {
-            read.add(tensor);
-        }
+        noteRead(added ? tensor : null);
         return output(tensor);
     }
 
@@ -175,24 +207,39 @@ public final class Call implements AutoCloseable {
         return structs.get(used);
     }
 
-    /// The data pointer of `tensor`, for structs that have one; null becomes a null pointer.
+    /// The data pointer of `tensor`, for functions that take one; null becomes a null pointer.
     public MemorySegment data(Tensor tensor) {
         return tensor == null ? MemorySegment.NULL : hold(tensor);
     }
 
-    /// The pointer of a segment of the caller's, which it keeps open; null becomes a null pointer.
+    /// As [#data], for a struct, as for [#inner].
+    public MemorySegment innerData(Tensor tensor) {
+        MemorySegment data = data(tensor);
+        if (tensor != null && isCallers(tensor)) {
+            arenas.add(data);
+        }
+        return data;
+    }
+
+    /// The pointer of a segment of the caller's, for a struct, as for [#inner]; null becomes a null pointer.
     public MemorySegment host(MemorySegment segment) {
         if (segment == null) {
             return MemorySegment.NULL;
         }
-        checkUsable(segment, "a segment of " + segment.byteSize() + " bytes");
+        checkUsable(segment, segment);
         reachable.add(segment);
+        arenas.add(segment);
         return segment;
     }
 
     /// Keeps `object` reachable until the call is over.
     public void keep(Object object) {
         reachable.add(object);
+    }
+
+    /// The status of `function`, a C function that takes structs which point to memory of the caller's: its arenas stay open meanwhile.
+    public int whileOpen(IntSupplier function) {
+        return arenas.during(function);
     }
 
     /// Throws where the C function failed.
@@ -243,6 +290,7 @@ public final class Call implements AutoCloseable {
         capture = null;
         usedTensors = 0;
         usedStructs = 0;
+        arenas.clear();
         stream.release();
         stream = null;
         owner = null;

@@ -5,11 +5,13 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.function.IntSupplier;
 
 /// What the calls of a captured stream have used: a graph of them uses it again with every launch.
 public final class Capture {
     private final Set<Handle> handles = new HashSet<>();
     private final List<MemorySegment> segments = new ArrayList<>();
+    private final OpenArenas arenas = new OpenArenas();
 
     /// Takes over one [Handle#acquire]; what is here already is released.
     void take(Handle handle) {
@@ -20,14 +22,18 @@ public final class Capture {
 
     /// Keeps a segment of the caller's in mind, and reachable.
     void keep(MemorySegment segment) {
+        arenas.add(segment);
         segments.add(segment);
     }
 
+    /// The status of `launch`, the C function that runs the calls again: the caller's arenas stay open meanwhile.
+    ///
     /// @throws IllegalStateException if a segment of the caller's cannot be used any more
-    public void checkUsable() {
+    public int whileOpen(IntSupplier launch) {
         for (MemorySegment segment : segments) {
             Call.checkUsable(segment, "a captured segment of " + segment.byteSize() + " bytes");
         }
+        return arenas.during(launch);
     }
 
     /// Everything may be closed again.
@@ -35,5 +41,6 @@ public final class Capture {
         handles.forEach(Handle::release);
         handles.clear();
         segments.clear();
+        arenas.clear();
     }
 }

@@ -19,16 +19,25 @@ public final class AdamwParameters {
     /// @param m      first moment, n elements: F32, or U8 for the 8-bit state
     /// @param v      second moment, as `m`
     /// @param absmax F32 of 2 * ceil(n / 256) elements (m's, then v's) for the 8-bit state, else null
+    ///
+    /// @throws IllegalArgumentException if one of them does not fit, with its name
     public record Parameter(Tensor param, Tensor grad, Tensor m, Tensor v, Tensor absmax) {
         public Parameter {
             long n = elements(param);
-            check("param", param, DType.F32, n);
+            checkWritten("param", param, DType.F32, n);
             check("grad", grad, DType.F32, n);
             DType state = absmax == null ? DType.F32 : DType.U8;
-            check("m", m, state, n);
-            check("v", v, state, n);
+            checkWritten("m", m, state, n);
+            checkWritten("v", v, state, n);
             if (absmax != null) {
-                check("absmax", absmax, DType.F32, 2 * Math.ceilDiv(n, BLOCK));
+                checkWritten("absmax", absmax, DType.F32, 2 * Math.ceilDiv(n, BLOCK));
+            }
+        }
+
+        private static void checkWritten(String name, Tensor tensor, DType dtype, long elements) {
+            check(name, tensor, dtype, elements);
+            if (tensor.segment().isReadOnly()) {
+                throw new IllegalArgumentException(name + " is a " + tensor + " in read-only memory; a step writes it");
             }
         }
 

@@ -20,8 +20,12 @@ public final class LoraOps {
     /// @param y of the type of `x`
     public static void forward(Stream stream, Tensor x, LinearWeight base, LoraWeights lora, Tensor u, Tensor y) {
         try (Call call = Call.on(stream, "lora.forward")) {
-            call.check(Nf4jH.nf4j_lora_forward(call.stream(), call.input(x), Structs.linear(call, base),
-                    Structs.lora(call, lora), call.output(u), call.output(y)));
+            MemorySegment input = call.input(x);
+            MemorySegment linear = Structs.linear(call, base);
+            MemorySegment adapter = Structs.lora(call, lora);
+            MemorySegment narrow = call.output(u);
+            MemorySegment output = call.output(y);
+            call.check(call.whileOpen(() -> Nf4jH.nf4j_lora_forward(call.stream(), input, linear, adapter, narrow, output)));
         }
     }
 
@@ -41,9 +45,9 @@ public final class LoraOps {
             MemorySegment outputs = call.pointers(us.size());
             for (int i = 0; i < loras.size(); i++) {
                 adapters.setAtIndex(ValueLayout.ADDRESS, i, Structs.projected(call, loras.get(i)));
-                outputs.setAtIndex(ValueLayout.ADDRESS, i, call.output(us.get(i)));
+                outputs.setAtIndex(ValueLayout.ADDRESS, i, call.innerOutput(us.get(i)));
             }
-            call.check(Nf4jH.nf4j_lora_project(call.stream(), input, adapters, loras.size(), outputs));
+            call.check(call.whileOpen(() -> Nf4jH.nf4j_lora_project(call.stream(), input, adapters, loras.size(), outputs)));
         }
     }
 
@@ -53,8 +57,12 @@ public final class LoraOps {
     /// @param u    as [#project] left it
     public static void apply(Stream stream, Tensor x, LinearWeight base, LoraWeights lora, Tensor u, Tensor y) {
         try (Call call = Call.on(stream, "lora.apply")) {
-            call.check(Nf4jH.nf4j_lora_apply(call.stream(), call.input(x), Structs.linear(call, base), Structs.applied(call, lora),
-                    call.input(u), call.output(y)));
+            MemorySegment input = call.input(x);
+            MemorySegment linear = Structs.linear(call, base);
+            MemorySegment adapter = Structs.applied(call, lora);
+            MemorySegment narrow = call.input(u);
+            MemorySegment output = call.output(y);
+            call.check(call.whileOpen(() -> Nf4jH.nf4j_lora_apply(call.stream(), input, linear, adapter, narrow, output)));
         }
     }
 
@@ -69,9 +77,16 @@ public final class LoraOps {
     public static void backward(Stream stream, Tensor x, Tensor dy, Tensor u, LinearWeight base, LoraWeights lora,
                                 boolean accumulateDx, Tensor da, Tensor db, Tensor dx) {
         try (Call call = Call.on(stream, "lora.backward")) {
-            call.check(Nf4jH.nf4j_lora_backward(call.stream(), call.input(x), call.input(dy), call.input(u),
-                    Structs.linear(call, base), Structs.lora(call, lora), accumulateDx ? 1 : 0, call.output(da, true),
-                    call.output(db, true), call.output(dx, accumulateDx)));
+            MemorySegment input = call.input(x);
+            MemorySegment gradient = call.input(dy);
+            MemorySegment narrow = call.input(u);
+            MemorySegment linear = Structs.linear(call, base);
+            MemorySegment adapter = Structs.lora(call, lora);
+            MemorySegment toA = call.output(da, true);
+            MemorySegment toB = call.output(db, true);
+            MemorySegment toX = call.output(dx, accumulateDx);
+            call.check(call.whileOpen(() -> Nf4jH.nf4j_lora_backward(call.stream(), input, gradient, narrow, linear, adapter,
+                    accumulateDx ? 1 : 0, toA, toB, toX)));
         }
     }
 }

@@ -4,6 +4,7 @@ import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.internal.Call;
+import java.lang.foreign.MemorySegment;
 
 /// Family `loss`: the last linear layer and cross-entropy in one, without ever holding tokens * vocabulary logits.
 public final class LossOps {
@@ -22,9 +23,13 @@ public final class LossOps {
     public static void linearCrossEntropy(Stream stream, Tensor hidden, LinearWeight head, Tensor labels,
                                           float gradScale, Tensor loss, Tensor dhidden) {
         try (Call call = Call.on(stream, "loss.linear_cross_entropy")) {
-            call.check(Nf4jH.nf4j_loss_linear_cross_entropy(call.stream(), call.input(hidden),
-                    Structs.linear(call, head),
-                    call.input(labels), gradScale, call.output(loss), call.output(dhidden)));
+            MemorySegment input = call.input(hidden);
+            MemorySegment linear = Structs.linear(call, head);
+            MemorySegment wanted = call.input(labels);
+            MemorySegment losses = call.output(loss);
+            MemorySegment gradient = call.output(dhidden);
+            call.check(call.whileOpen(() -> Nf4jH.nf4j_loss_linear_cross_entropy(call.stream(), input, linear, wanted, gradScale, losses,
+                    gradient)));
         }
     }
 }

@@ -34,7 +34,9 @@ public final class Nf4Ops {
     /// Fills `weight` from the parts of a bitsandbytes checkpoint, without loss. Any quantization map is taken.
     public static void importState(Stream stream, Nf4State state, Nf4Weight weight) {
         try (Call call = Call.on(stream, "nf4.import")) {
-            call.check(Nf4jH.nf4j_nf4_import(call.stream(), struct(call, state), call.weight(weight)));
+            MemorySegment struct = struct(call, state);
+            MemorySegment packed = call.weight(weight);
+            call.check(call.whileOpen(() -> Nf4jH.nf4j_nf4_import(call.stream(), struct, packed)));
         }
     }
 
@@ -44,7 +46,8 @@ public final class Nf4Ops {
                 weight.doubleQuant());
         try (Call call = Call.on(stream, "nf4.export")) {
             MemorySegment struct = struct(call, state);
-            call.check(Nf4jH.nf4j_nf4_export(call.stream(), call.weight(weight), struct));
+            MemorySegment packed = call.weight(weight);
+            call.check(call.whileOpen(() -> Nf4jH.nf4j_nf4_export(call.stream(), packed, struct)));
             return state.withNestedOffset(nf4j_nf4_state.nested_offset(struct));
         }
     }

@@ -7,6 +7,7 @@ import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.bindings.nf4j_adamw_options;
 import io.github.nf4j.internal.Call;
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 
 /// Family `optim`: all parameters of an optimizer in one call.
 public final class OptimOps {
@@ -19,8 +20,10 @@ public final class OptimOps {
     /// @param maxNorm with 0 or less the factor is 1
     public static void globalNorm(Stream stream, AdamwParameters parameters, float maxNorm, Tensor norm) {
         try (Call call = Call.on(stream, "optim.global_norm")) {
-            call.check(Nf4jH.nf4j_optim_global_norm(call.stream(), array(call, parameters),
-                    parameters.parameters().size(), maxNorm, call.output(norm)));
+            MemorySegment array = array(call, parameters);
+            MemorySegment output = call.output(norm);
+            call.check(call.whileOpen(() -> Nf4jH.nf4j_optim_global_norm(call.stream(), array, parameters.parameters().size(), maxNorm,
+                    output)));
         }
     }
 
@@ -29,8 +32,13 @@ public final class OptimOps {
     /// @param step U8 [1, [AdamwOptions#STEP_BYTES]], written
     public static void adamwStep(Stream stream, AdamwOptions options, Tensor step) {
         AdamwOptions.checkStep(step);
+        if (step.segment().isReadOnly()) {
+            throw new IllegalArgumentException(step + " is an output of this call, but its memory is read-only");
+        }
         try (Call call = Call.on(stream, "optim.adamw_step")) {
-            call.check(Nf4jH.nf4j_optim_adamw_step(call.stream(), struct(call, options), call.data(step)));
+            MemorySegment struct = struct(call, options);
+            MemorySegment output = call.data(step);
+            call.check(call.whileOpen(() -> Nf4jH.nf4j_optim_adamw_step(call.stream(), struct, output)));
         }
     }
 
@@ -44,8 +52,10 @@ public final class OptimOps {
             throw new IllegalArgumentException("gradScale is a " + gradScale + "; it must be F32 [1, 1]");
         }
         try (Call call = Call.on(stream, "optim.adamw")) {
-            call.check(Nf4jH.nf4j_optim_adamw(call.stream(), struct(call, options), array(call, parameters),
-                    parameters.parameters().size(), call.data(gradScale)));
+            MemorySegment struct = struct(call, options);
+            MemorySegment array = array(call, parameters);
+            MemorySegment factor = call.data(gradScale);
+            call.check(call.whileOpen(() -> Nf4jH.nf4j_optim_adamw(call.stream(), struct, array, parameters.parameters().size(), factor)));
         }
     }
 
@@ -57,17 +67,19 @@ public final class OptimOps {
         nf4j_adamw_options.eps(struct, options.eps());
         nf4j_adamw_options.weight_decay(struct, options.weightDecay());
         nf4j_adamw_options.step(struct, options.step());
-        nf4j_adamw_options.device_step(struct, call.data(options.deviceStep()));
+        nf4j_adamw_options.device_step(struct, call.innerData(options.deviceStep()));
         return struct;
     }
 
     private static MemorySegment array(Call call, AdamwParameters parameters) {
-        for (AdamwParameters.Parameter parameter : parameters.parameters()) {
-            call.data(parameter.param());
-            call.data(parameter.grad());
-            call.data(parameter.m());
-            call.data(parameter.v());
-            call.data(parameter.absmax());
+        List<AdamwParameters.Parameter> list = parameters.parameters();
+        for (int i = 0; i < list.size(); i++) { // an iterator would be an object
+            AdamwParameters.Parameter parameter = list.get(i);
+            call.innerData(parameter.param());
+            call.innerData(parameter.grad());
+            call.innerData(parameter.m());
+            call.innerData(parameter.v());
+            call.innerData(parameter.absmax());
         }
         call.keep(parameters);
         return parameters.array();

@@ -17,10 +17,10 @@ final class Structs {
         }
         MemorySegment struct = call.options(nf4j_linear.sizeof());
         switch (linear) {
-            case LinearWeight.Dense(Tensor weight, Tensor bias) -> nf4j_linear.dense(struct, call.input(weight));
+            case LinearWeight.Dense(Tensor weight, Tensor bias) -> nf4j_linear.dense(struct, call.inner(weight));
             case LinearWeight.Nf4(var weight, Tensor bias) -> nf4j_linear.nf4(struct, call.weight(weight));
         }
-        nf4j_linear.bias(struct, call.input(linear.bias()));
+        nf4j_linear.bias(struct, call.inner(linear.bias()));
         return struct;
     }
 
@@ -41,15 +41,15 @@ final class Structs {
     private static MemorySegment down(Call call, MemorySegment struct, LoraWeights lora) {
         nf4j_lora.dropout(struct, lora.dropout());
         nf4j_lora.seed(struct, lora.seed());
-        nf4j_lora.a(struct, call.input(lora.a()));
-        nf4j_lora.device_seed(struct, call.data(lora.deviceSeed()));
+        nf4j_lora.a(struct, call.inner(lora.a()));
+        nf4j_lora.device_seed(struct, call.innerData(lora.deviceSeed()));
         return struct;
     }
 
     private static MemorySegment up(Call call, MemorySegment struct, LoraWeights lora) {
         nf4j_lora.rank_stabilized(struct, lora.rankStabilized() ? 1 : 0);
         nf4j_lora.alpha(struct, lora.alpha());
-        nf4j_lora.b(struct, call.input(lora.b()));
+        nf4j_lora.b(struct, call.inner(lora.b()));
         return struct;
     }
 }

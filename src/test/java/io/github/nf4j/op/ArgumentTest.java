@@ -119,6 +119,10 @@ class ArgumentTest {
         assertNames("v", () -> new AdamwParameters.Parameter(p, p, u8, p, tensor(DType.F32, 1, 2)));
         assertNames("absmax", () -> new AdamwParameters.Parameter(p, p, u8, u8, tensor(DType.F32, 1, 3)));
         assertNames("param", () -> new AdamwParameters.Parameter(p.columns(0, 4), p, p, p, null));
+        Tensor constant = Tensor.ofHost(p.segment().asReadOnly(), DType.F32, 2, 8);
+        assertNames("param", () -> new AdamwParameters.Parameter(constant, p, p, p, null));
+        assertNames("m", () -> new AdamwParameters.Parameter(p, constant, constant, p, null));
+        assertNames("v", () -> new AdamwParameters.Parameter(p, p, p, constant, null));
         AdamwParameters parameters = new AdamwParameters(List.of(new AdamwParameters.Parameter(p, p, p, p, null)));
         assertNames("gradScale",
                 () -> OptimOps.adamw(stream, new AdamwOptions(1, .9f, .99f, 1e-8f, 0, 1), parameters, p));
@@ -126,6 +130,8 @@ class ArgumentTest {
                 () -> OptimOps.adamw(stream, new AdamwOptions(1, .9f, .99f, 1e-8f, 0, 0), parameters, null));
         assertNames("step", () -> new AdamwOptions(1, .9f, .99f, 1e-8f, 0, 1, p));
         assertNames("step", () -> OptimOps.adamwStep(stream, new AdamwOptions(1, .9f, .99f, 1e-8f, 0, 1), u8));
+        Tensor bytes = Tensor.ofHost(p.segment().asReadOnly(), DType.U8, 1, AdamwOptions.STEP_BYTES);
+        assertNames("read-only", () -> OptimOps.adamwStep(stream, new AdamwOptions(1, .9f, .99f, 1e-8f, 0, 1), bytes));
         assertNames("deviceSeed", () -> new LoraWeights(p, p, 1, false, 0.5f, 0, p));
         assertNames("sequence", () -> PackedSequences.ofLengths(2, -1));
         assertNames("kvLengths", () -> PackedSequences.withCache(new int[2], new int[2], new int[1]));
