@@ -180,6 +180,7 @@ static void test_layers(void) {
           nf4j_lora_forward(stream, &x, &base, &lora, &u, &y));
     WRONG(lora, dropout, -0.5f, "lora_forward: lora.dropout is -0.5, expected 0 <= dropout < 1",
           nf4j_lora_forward(stream, &x, &base, &lora, &u, &y));
+    static const uint64_t seed = 1;
     nf4j_lora other = lora;
     const nf4j_tensor other_u = matrix(1200, 3, 2);
     const nf4j_lora *loras[] = {&lora, &other};
@@ -194,6 +195,9 @@ static void test_layers(void) {
           PROJECT);
     WRONG(other, dropout, 1, "lora_project: loras[1].dropout is 1, expected 0 <= dropout < 1", PROJECT);
     WRONG(other, dropout, NAN, "lora_project: loras[1].dropout is nan, expected 0 <= dropout < 1", PROJECT);
+    other.device_seed = &seed;
+    CHECK_OK(PROJECT);
+    WRONG_PLACE(other, device_seed, "lora_project: loras[1].device_seed", 8, PROJECT);
     loras[1] = NULL;
     CHECK_REFUSED("lora_project: loras[1] is null", PROJECT);
 #undef PROJECT
@@ -205,6 +209,13 @@ static void test_layers(void) {
     WRONG(lora, rank_stabilized, -1, "lora_apply: lora.rank_stabilized is -1, expected 0 or 1", APPLY);
     WRONG(lora, alpha, NAN, "lora_apply: lora.alpha is nan, expected a finite number", APPLY);
 #undef APPLY
+    const nf4j_tensor da = matrix(1300, 2, 8), db = matrix(1400, 8, 2);
+    lora.device_seed = &seed;
+    CHECK_OK(nf4j_lora_forward(stream, &x, &base, &lora, &u, &y));
+    WRONG_PLACE(lora, device_seed, "lora_forward: lora.device_seed", 8,
+                nf4j_lora_forward(stream, &x, &base, &lora, &u, &y));
+    WRONG_PLACE(lora, device_seed, "lora_backward: lora.device_seed", 8,
+                nf4j_lora_backward(stream, &x, &y, &u, &base, &lora, 0, &da, &db, NULL));
     CHECK_REFUSED("loss_linear_cross_entropy: head is null",
                   nf4j_loss_linear_cross_entropy(stream, &x, NULL, &labels, 1, &loss, NULL));
     CHECK_REFUSED("loss_linear_cross_entropy: grad_scale is nan, expected a finite number",
@@ -280,12 +291,20 @@ static void test_optim(void) {
     WRONG_PLACE(p, m, "optim_adamw: parameters[0].m", 4, ADAMW(p));
     WRONG_PLACE(p, v, "optim_adamw: parameters[0].v", 4, ADAMW(p));
     WRONG_PLACE(bytes, absmax, "optim_adamw: parameters[0].absmax", 4, ADAMW(bytes));
+    nf4j_adamw_step step;
+    CHECK_OK(nf4j_optim_adamw_step(stream, &options, &step));
+    options.device_step = &step;
+    CHECK_OK(ADAMW(p));
+    WRONG_PLACE(options, device_step, "optim_adamw: options.device_step", 8, ADAMW(p));
 #undef ADAMW
     CHECK_REFUSED("optim_adamw: count is -1, expected at least 0", nf4j_optim_adamw(stream, &options, &p, -1, NULL));
     char text[160];
     snprintf(text, sizeof text, "optim_adamw: grad_scale is at %p, expected an address that is a multiple of 4",
              MISALIGNED(memory));
     CHECK_REFUSED(text, nf4j_optim_adamw(stream, &options, &p, 1, MISALIGNED(memory)));
+    snprintf(text, sizeof text, "optim_adamw_step: step is at %p, expected an address that is a multiple of 8",
+             MISALIGNED(&step));
+    CHECK_REFUSED(text, nf4j_optim_adamw_step(stream, &options, MISALIGNED(&step)));
     CHECK_REFUSED("optim_global_norm: parameters is null", nf4j_optim_global_norm(stream, NULL, 1, 1, &norm));
     CHECK_REFUSED("optim_global_norm: max_norm is nan, expected a finite number",
                   nf4j_optim_global_norm(stream, &p, 1, NAN, &norm));
