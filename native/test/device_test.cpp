@@ -1,5 +1,4 @@
-// The host's side of a device, through nf4j.h alone: device_test [reference|cpu|simt|cuda]. Without an argument: all that can be opened
-// here but cuda, whose turn is on a machine with a GPU (make gpu-check).
+// The host's side of a device, through nf4j.h alone: device_test [reference|cpu|simt|cuda].
 #include "support.h"
 
 #include <cstring>
@@ -125,15 +124,4 @@ void run(int32_t backend) {
 
 }  // namespace
 
-int main(int count, char **arguments) {
-    const char *names[] = {"reference", "cpu", "cuda", "simt"};  // nf4j_backend - 1
-    for (int32_t backend = NF4J_BACKEND_REFERENCE; backend <= NF4J_BACKEND_SIMT; backend++) {
-        const bool chosen = count > 1 && !std::strcmp(arguments[1], names[backend - 1]);
-        if (count > 1 ? !chosen : backend == NF4J_BACKEND_CUDA) continue;
-        char text[1024];
-        must(nf4j_backend_probe(backend, text, sizeof text), "backend_probe");
-        if (!chosen && backend == NF4J_BACKEND_SIMT && std::strstr(text, "cannot be loaded")) continue;
-        run(backend);
-    }
-    return finish("device_test");
-}
+int main(int count, char **arguments) { return test_backends("device_test", count, arguments, run); }

@@ -8,6 +8,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 #include <random>
 #include <string>
@@ -43,6 +44,26 @@ inline void must(int32_t status, const char *what) {
 inline int finish(const char *name) {
     std::printf("%s: %d checks, %d failures\n", name, checks, failures);
     return failures > 0 || checks == 0;
+}
+
+// The main of a test of backends, which takes a name of one: run(backend) for that, or else for all that can be opened here but
+// cuda, whose turn is on a machine with a GPU (make gpu-check).
+template <class Run>
+int test_backends(const char *test, int count, char **arguments, Run run) {
+    const char *names[] = {"reference", "cpu", "cuda", "simt"};  // nf4j_backend - 1
+    for (int32_t backend = NF4J_BACKEND_REFERENCE; backend <= NF4J_BACKEND_SIMT; backend++) {
+        const char *name = names[backend - 1];
+        const bool chosen = count > 1 && !std::strcmp(arguments[1], name);
+        if (count > 1 ? !chosen : backend == NF4J_BACKEND_CUDA) continue;
+        char text[1024];
+        must(nf4j_backend_probe(backend, text, sizeof text), "backend_probe");
+        if (!chosen && backend == NF4J_BACKEND_SIMT && std::strstr(text, "cannot be loaded")) {
+            std::printf("skipped %s: %s\n", name, text);
+            continue;
+        }
+        run(backend);
+    }
+    return finish(test);
 }
 
 inline std::mt19937_64 &random_engine() {
