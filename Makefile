@@ -151,6 +151,14 @@ $(CONFORMANCE): $(CONFORMANCE_OBJECTS) | $(LIBRARY)
 conformance: $(LIBRARY) $(CONFORMANCE) ## every operation on every backend against models in double: a table
 	$(CONFORMANCE) --backend all
 
+$(NATIVE)/test/libbroken.so: native/test/conformance/broken.c native/include/nf4j.h
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O1 -fPIC -shared $(WARNINGS) -Inative/include $< -o $@
+
+.PHONY: test-reports
+test-reports: $(LIBRARY) $(CONFORMANCE) $(NATIVE)/test/libbroken.so ## what the conformance suite says when something is wrong
+	native/test/conformance/reports.sh $(CONFORMANCE) $(NATIVE)/test/libbroken.so
+
 # The linker keeps one of several weak symbols of a name. Code that may be compiled for more instructions than another
 # object's copy of it must not be among them.
 .PHONY: check-isa
@@ -219,7 +227,7 @@ test: check-if-possible maven ## everything that needs no GPU
 	@rm -f $(SIMT_LAUNCHES).new
 	NF4J_SIMT_LAUNCHES=$(CURDIR)/$(SIMT_LAUNCHES).new $(MAKE) test-simt test-native
 	@mv $(SIMT_LAUNCHES).new $(SIMT_LAUNCHES)
-	$(MAKE) test-faults sanitize-quick cuda-if-possible
+	$(MAKE) test-faults test-reports sanitize-quick cuda-if-possible
 	$(MVN) verify
 	$(MAKE) test-consumer
 	$(MAKE) test-bench

@@ -1,5 +1,7 @@
 #include "device.h"
 
+#include "current_case.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -152,6 +154,7 @@ private:
 void must(int32_t status, const char *what) {
     if (status == NF4J_OK) return;
     std::fprintf(stderr, "%s: %s\n", what, nf4j_last_error());
+    print_current_case();
     std::exit(1);
 }
 

@@ -7,6 +7,7 @@
 //
 // Prints a table of operations and backends: cases that ran, and their worst error over its bound. Exits with 1 when a
 // case failed, or when none ran.
+#include "current_case.h"
 #include "suite.h"
 
 #include <cstdio>
@@ -154,16 +155,28 @@ private:
     std::map<std::string, std::vector<Cell>> rows_;
 };
 
-// What is wrong, and how to see it again. The first of many.
-void report(const Case &c, const Target *target, const std::string &wrong, const Options &options) {
+// The command that runs the case again, as it was. Bits that differ from another backend's need both.
+std::string repeating(const Case &c, const Target *target, bool portable, const Options &options) {
+    const char *schedule = std::getenv("NF4J_SIMT_SCHEDULE");
+    std::string where = target ? target->arguments : "--backend reference";
+    if (portable) where = "--backend " + options.backend + (options.isa.empty() ? "" : " --isa " + options.isa);
+    return (schedule ? std::string("NF4J_SIMT_SCHEDULE=") + schedule + " " : "") +
+           (options.faults ? "LD_PRELOAD=build/native/test/libinterpose.so " : "") + "build/native/test/conformance " +
+           where + (options.faults ? " --faults" : "") + " --case '" + c.id + "' --seed " +
+           std::to_string(options.seed);
+}
+
+// What is wrong, and how to see it again.
+std::string failure(const Case &c, const Target *target, const std::string &wrong, bool portable,
+                    const Options &options) {
+    return "FAILED " + c.id + (target ? " on " + target->name : "") + ": " + wrong + "\n  " +
+           repeating(c, target, portable, options) + "\n";
+}
+
+// The first of many failures.
+void report(const std::string &words) {
     static int reports = 0;
-    if (++reports > 20) return;
-    std::fprintf(stderr, "FAILED %s%s%s: %s\n  %s %s%s --case '%s' --seed %llu\n", c.id.c_str(), target ? " on " : "",
-                 target ? target->name.c_str() : "", wrong.c_str(),
-                 options.faults ? "LD_PRELOAD=build/native/test/libinterpose.so build/native/test/conformance"
-                                : "build/native/test/conformance",
-                 target ? target->arguments.c_str() : "--backend reference", options.faults ? " --faults" : "",
-                 c.id.c_str(), static_cast<unsigned long long>(options.seed));
+    if (++reports <= 20) std::fputs(words.c_str(), stderr);
 }
 
 }  // namespace
@@ -184,15 +197,17 @@ int main(int count, char **arguments) {
     std::vector<Sessions> sessions;
     for (const Target &t : targets) sessions.push_back(t.missing.empty() ? open_sessions(t) : Sessions());
     Table table(targets);
+    const std::string midst = "the run ended in its midst";
     int failures = 0;
     for (const Case &c : cases) {
+        set_current_case(failure(c, nullptr, midst, false, options));
         Problem problem;
         Random random(seed_of(c, options.seed));
         c.build(problem, random);
         problem.model(problem);
         const std::string powerless = lacks_power(problem);
         if (!powerless.empty()) {
-            report(c, nullptr, powerless, options);
+            report(failure(c, nullptr, powerless, false, options));
             failures++;
         }
         Bits portable;
@@ -206,6 +221,10 @@ int main(int count, char **arguments) {
             // One case of each operation runs often enough to see what goes wrong now and then.
             const bool often = !cell.repeated && !c.large && has_results(problem);
             cell.repeated |= often;
+            const auto says = [&](const std::string &wrong) {
+                return failure(c, &targets[t], wrong, problem.portable, options);
+            };
+            set_current_case(says(midst));
             const Verdict verdict = options.faults ? judge_faults(problem, *sessions[t][0])
                                                    : judge(problem, sessions[t], often ? 10 : 3, &portable);
             if (!verdict.skipped.empty()) {
@@ -215,11 +234,12 @@ int main(int count, char **arguments) {
             cell.executed++;
             cell.distance.include(verdict.distance);
             if (verdict.wrong.empty()) continue;
-            report(c, &targets[t], verdict.wrong, options);
+            report(says(verdict.wrong));
             cell.failed++;
             failures++;
         }
     }
+    set_current_case("");
     const int executed = table.print();
     std::printf("%d cases ran, %d failed; seed %llu\n", executed, failures,
                 static_cast<unsigned long long>(options.seed));
