@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.nf4j.Nf4jException;
+import io.github.nf4j.bindings.Nf4jH;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -74,6 +75,17 @@ class NativeLibraryTest {
         Path file = Path.of(System.getProperty("java.home"), "lib", "libprefs.so");
         String output = inNewJvm("-Dnf4j.library.path=" + file, Probe.class);
         assertTrue(output.contains(file + " is a library, but not that of nf4j"), output);
+    }
+
+    @Test
+    void theLibraryOfAnotherAbiIsRefused() throws Exception {
+        Path source = Files.writeString(folder.resolve("other.c"), "int nf4j_abi_version(void) { return 99; }\n");
+        Path file = folder.resolve("libnf4j.so");
+        Process compiler = new ProcessBuilder("cc", "-shared", "-fPIC", source.toString(), "-o", file.toString()).inheritIO().start();
+        assertEquals(0, compiler.waitFor());
+        String output = inNewJvm("-Dnf4j.library.path=" + file, Probe.class);
+        assertTrue(output.contains("first: " + file + " has version 99 of the C ABI, and these classes need "
+                + Nf4jH.NF4J_ABI_VERSION() + ": the library and the jar are from different builds"), output);
     }
 
     @Test
