@@ -2,6 +2,7 @@ package io.github.nf4j.io;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -43,6 +44,11 @@ public final class AtomicFile {
     /// Writes text as UTF-8, as [#write(Path, Content)] does.
     public static void write(Path target, String text) throws IOException {
         write(target, channel -> writeFully(channel, ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8))));
+    }
+
+    /// Writes what `source` holds, as [#write(Path, Content)] does.
+    static void copy(Path source, Path target) throws IOException {
+        write(target, channel -> Files.copy(source, Channels.newOutputStream(channel)));
     }
 
     /// A channel may take less than it is given.

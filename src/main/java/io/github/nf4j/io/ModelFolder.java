@@ -45,7 +45,7 @@ public final class ModelFolder {
             for (Path file : (Iterable<Path>) files::iterator) {
                 String name = file.getFileName().toString();
                 if (Files.isRegularFile(file) && !WEIGHTS.matcher(name).matches() && !name.equals("config.json")) {
-                    Files.copy(FolderFiles.resolve(model, name), folder.resolve(name));
+                    AtomicFile.copy(FolderFiles.resolve(model, name), folder.resolve(name));
                 }
             }
         }
