@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <utility>
 
 namespace {
 
@@ -24,6 +25,8 @@ struct Piece {
 
 std::map<const void *, Piece> pieces;
 int64_t calls = 0;
+int64_t streams = 0;              // made, and not destroyed
+cudaStream_t asked_of = nullptr;  // the stream of the last launch, copy or wait
 cudaError_t lost = cudaSuccess;
 
 int64_t number(const char *name, int64_t otherwise) {
@@ -59,6 +62,11 @@ cudaError_t answer(const char *what) {
     return error;
 }
 
+cudaError_t answer_on(cudaStream_t stream, const char *what) {
+    asked_of = stream;
+    return answer(what);
+}
+
 size_t total_memory() { return static_cast<size_t>(number("FAKE_MEMORY", int64_t{1} << 30)); }
 
 size_t free_memory() {
@@ -88,8 +96,10 @@ cudaError_t release(void *memory) {
 
 extern "C" {
 
-// For the test: what the GPU was asked so far, and what it has allocated.
+// For the test: what the GPU was asked so far, and on which stream since the last question, what it has allocated, and its streams.
 int64_t fake_calls() { return calls; }
+int64_t fake_stream() { return reinterpret_cast<int64_t>(std::exchange(asked_of, nullptr)); }
+int64_t fake_streams() { return streams; }
 int64_t fake_pieces() { return static_cast<int64_t>(pieces.size()); }
 
 cudaError_t cudaGetDeviceCount(int *count) {
@@ -168,30 +178,36 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind)
     return error;
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
-    return cudaMemcpy(to, from, bytes, kind);
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+    const cudaError_t error = answer_on(stream, "copy");
+    if (error == cudaSuccess) std::memcpy(to, from, bytes);
+    return error;
 }
 
 cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
-                              size_t height, cudaMemcpyKind, cudaStream_t) {
-    const cudaError_t error = answer("copy");
+                              size_t height, cudaMemcpyKind, cudaStream_t stream) {
+    const cudaError_t error = answer_on(stream, "copy");
     for (size_t i = 0; error == cudaSuccess && i < height; i++)
         std::memcpy(static_cast<char *>(to) + i * to_pitch, static_cast<const char *>(from) + i * from_pitch, width);
     return error;
 }
 
-cudaError_t cudaMemPrefetchAsync(const void *, size_t, cudaMemLocation, unsigned, cudaStream_t) {
-    return answer("copy");
+cudaError_t cudaMemPrefetchAsync(const void *, size_t, cudaMemLocation, unsigned, cudaStream_t stream) {
+    return answer_on(stream, "copy");
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned) {
     *stream = reinterpret_cast<cudaStream_t>(&calls);
+    streams++;
     return answer("stream");
 }
 
-cudaError_t cudaStreamDestroy(cudaStream_t) { return answer("stream"); }
+cudaError_t cudaStreamDestroy(cudaStream_t) {
+    streams--;
+    return answer("stream");
+}
 
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return answer("wait"); }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return answer_on(stream, "wait"); }
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus *status) {
     *status = cudaStreamCaptureStatusNone;
@@ -211,7 +227,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t, unsig
     return answer("graph");
 }
 
-cudaError_t cudaGraphLaunch(cudaGraphExec_t, cudaStream_t) { return answer("launch"); }
+cudaError_t cudaGraphLaunch(cudaGraphExec_t, cudaStream_t stream) { return answer_on(stream, "launch"); }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t) { return answer("graph"); }
 
@@ -231,7 +247,9 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *) 
 
 cudaError_t cudaFuncSetAttribute(const void *, cudaFuncAttribute, int) { return answer("code"); }
 
-cudaError_t cudaLaunchKernel(const void *, dim3, dim3, void **, size_t, cudaStream_t) { return answer("launch"); }
+cudaError_t cudaLaunchKernel(const void *, dim3, dim3, void **, size_t, cudaStream_t stream) {
+    return answer_on(stream, "launch");
+}
 
 // What nvcc's code for the host calls: crt/host_runtime.h.
 void **__cudaRegisterFatBinary(void *) {

@@ -38,8 +38,8 @@ struct Opened {
         const nf4j_device_options options = {sizeof options, NF4J_BACKEND_CUDA, 0, 0, NF4J_ISA_AUTO, 0};
         return nf4j_device_open(&options, device);
     }
-    Opened() {
-        const nf4j_stream_options options = {sizeof options, 0, nullptr, 1 << 16};
+    explicit Opened(void *foreign_stream = nullptr) {
+        const nf4j_stream_options options = {sizeof options, 0, foreign_stream, 1 << 16};
         must(open(&device), "device_open");
         must(nf4j_stream_create(device, &options, &stream), "stream_create");
         must(nf4j_memory_alloc(device, 64, &memory), "memory_alloc");
@@ -70,7 +70,22 @@ void test_working() {
     must(opened.fill(), "memory_fill");
     must(nf4j_stream_synchronize(opened.stream), "stream_synchronize");
     opened.close();
-    check(ask_fake("fake_pieces") == 0, "memory is lost");
+    check(ask_fake("fake_pieces") == 0 && ask_fake("fake_streams") == 0, "memory or a stream is lost");
+}
+
+// Another framework's stream is worked on and waited for, and stays the framework's.
+void test_foreign_stream() {
+    int foreign = 0;  // nobody looks into a stream
+    const Opened opened(&foreign);
+    const auto expect_foreign = [&](int32_t status, const char *what) {
+        must(status, what);
+        check(ask_fake("fake_stream") == reinterpret_cast<int64_t>(&foreign), "%s went to another stream", what);
+    };
+    expect_foreign(opened.fill(), "memory_fill");
+    expect_foreign(opened.copy(), "memory_copy");
+    expect_foreign(nf4j_stream_synchronize(opened.stream), "stream_synchronize");
+    opened.close();
+    check(ask_fake("fake_streams") == 0, "a stream was made beside it, or it was destroyed");
 }
 
 // Every kind of memory names what was asked for, what is free and what there is; the device goes on.
@@ -223,13 +238,14 @@ void test_lost_in_a_question() {
 }  // namespace
 
 int main() {
-    void (*const tests[])() = {
-        test_working, test_out_of_memory, test_too_old, test_no_code, test_call_that_fails, test_lost_in_a_launch,
-        test_lost_in_a_copy, test_lost_in_an_allocation, test_lost_in_a_graph, test_lost_in_a_question,
-        // All that driver_types.h calls an inconsistent state of the process, and an assertion.
-        test_lost_in_a_wait<226>, test_lost_in_a_wait<700>, test_lost_in_a_wait<702>, test_lost_in_a_wait<710>,
-        test_lost_in_a_wait<714>, test_lost_in_a_wait<715>, test_lost_in_a_wait<716>, test_lost_in_a_wait<717>,
-        test_lost_in_a_wait<718>, test_lost_in_a_wait<719>, test_lost_in_a_wait<911>};
+    void (*const tests[])() = {test_working, test_foreign_stream, test_out_of_memory, test_too_old, test_no_code,
+                               test_call_that_fails, test_lost_in_a_launch, test_lost_in_a_copy,
+                               test_lost_in_an_allocation, test_lost_in_a_graph, test_lost_in_a_question,
+                               // All that driver_types.h calls an inconsistent state of the process, and an assertion.
+                               test_lost_in_a_wait<226>, test_lost_in_a_wait<700>, test_lost_in_a_wait<702>,
+                               test_lost_in_a_wait<710>, test_lost_in_a_wait<714>, test_lost_in_a_wait<715>,
+                               test_lost_in_a_wait<716>, test_lost_in_a_wait<717>, test_lost_in_a_wait<718>,
+                               test_lost_in_a_wait<719>, test_lost_in_a_wait<911>};
     setenv("NF4J_CUBLAS", "none", 1);  // a real one would find no GPU
     int number = 0;
     for (const auto test : tests) {
