@@ -4,7 +4,6 @@ import io.github.nf4j.DType;
 import io.github.nf4j.train.Dataset;
 import io.github.nf4j.train.ExampleEncoder;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -13,7 +12,6 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 import java.util.OptionalInt;
 
 /// Reads any bytes as a file of one format: it is read to its end, or refused with a [FileFormatException]. Whatever else comes
@@ -49,15 +47,7 @@ public final class FuzzTarget {
 
     private static final class OfJazzer {
         static final Format FORMAT = Format.valueOf(System.getProperty("nf4j.fuzz").toUpperCase(Locale.ROOT));
-        static final FuzzTarget TARGET = new FuzzTarget(newFolder());
-
-        private static Path newFolder() {
-            try {
-                return Files.createTempDirectory("nf4j-fuzz");
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
-            }
-        }
+        static final FuzzTarget TARGET = new FuzzTarget(Path.of(System.getProperty("nf4j.fuzz.folder")));
     }
 
     /// What Jazzer calls.
@@ -80,7 +70,7 @@ public final class FuzzTarget {
         try (Arena arena = Arena.ofConfined()) {
             switch (format) {
                 case SAFETENSORS -> readSafetensors(Safetensors.open(write(format, bytes), arena));
-                case GGUF -> readGguf(Gguf.open(write(format, bytes), arena), arena);
+                case GGUF -> readGguf(write(format, bytes), arena);
                 case CONFIG -> {
                     write(format, bytes);
                     HuggingFaceConfig.read(folder);
@@ -106,18 +96,32 @@ public final class FuzzTarget {
         file.names().forEach(name -> file.tensor(name).data().toArray(ValueLayout.JAVA_BYTE));
     }
 
-    private static void readGguf(Gguf file, Arena arena) {
+    private static void readGguf(Path path, Arena arena) throws IOException {
+        Gguf file = Gguf.open(path, arena);
         for (String name : file.tensorNames()) {
             GgufTensor tensor = file.tensor(name);
             tensor.dequantize(0, tensor.elements(), arena.allocate(ValueLayout.JAVA_FLOAT, tensor.elements()));
         }
         if (file.metadata().has("llama.block_count")) {
-            new GgufWeights(file, GgufConfig.read(file));
+            readModel(ModelFiles.open(path, arena), arena);
+        }
+        if (file.metadata().has("tokenizer.ggml.model")) {
+            encode(Tokenizer.open(path));
         }
     }
 
+    private static void readModel(ModelFiles model, Arena arena) {
+        model.validate();
+        model.config().parameterShapes().forEach((name, shape) -> model.readF32Rows(name, 0, shape.length == 1 ? 1 : shape[0],
+                arena.allocate(ValueLayout.JAVA_FLOAT, Shapes.elements(shape))));
+    }
+
     private static void readTokenizer(TokenizerJson json) throws IOException {
-        try (Tokenizer tokenizer = Tokenizer.of(json, List.of(), OptionalInt.empty())) {
+        encode(Tokenizer.of(json, List.of(), OptionalInt.empty()));
+    }
+
+    private static void encode(Tokenizer tokenizer) {
+        try (tokenizer) {
             tokenizer.encode("Hello, world", true);
         }
     }
@@ -133,7 +137,8 @@ public final class FuzzTarget {
 
     private ExampleEncoder encoder() throws IOException {
         if (encoder == null) {
-            encoder = new ExampleEncoder(Tokenizer.open(Fixtures.path("models/llama-tied")), Optional.empty(), 1 << 16);
+            Path model = Fixtures.path("models/llama-tied");
+            encoder = new ExampleEncoder(Tokenizer.open(model), ChatTemplate.find(model), 1 << 16);
         }
         return encoder;
     }
