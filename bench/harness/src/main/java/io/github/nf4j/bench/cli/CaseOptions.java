@@ -5,9 +5,7 @@ import io.github.nf4j.bench.cases.Catalog;
 import io.github.nf4j.bench.cases.Catalog.Suite;
 import io.github.nf4j.bench.cases.Scope;
 import io.github.nf4j.bench.regress.WorkerPasses;
-import java.util.Comparator;
 import java.util.List;
-import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
@@ -19,8 +17,6 @@ import picocli.CommandLine.Spec;
 
 /// Which cases.
 final class CaseOptions {
-    private static final int SUGGESTIONS = 3;
-
     @Spec(Spec.Target.MIXEE)
     private CommandSpec command;
 
@@ -64,12 +60,12 @@ final class CaseOptions {
         List<BenchCase> ofOperation = all.stream().filter(c -> found("--op", op, c.op())).toList();
         if (ofOperation.isEmpty()) {
             throw usage("--op " + op + ": no operation of suite " + suite + " matches; "
-                    + nearest(op, all.stream().map(BenchCase::op).collect(Collectors.toCollection(TreeSet::new))));
+                    + Names.nearest(op, all.stream().map(BenchCase::op).collect(Collectors.toCollection(TreeSet::new))));
         }
         List<BenchCase> matching = ofOperation.stream().filter(c -> found("--shape", shape, c.shapeText())).toList();
         if (matching.isEmpty()) {
             throw usage("--shape " + shape + ": no shape of suite " + suite + " matches; "
-                    + nearest(shape, ofOperation.stream().map(BenchCase::shape).collect(Collectors.toCollection(TreeSet::new))));
+                    + Names.nearest(shape, ofOperation.stream().map(BenchCase::shape).collect(Collectors.toCollection(TreeSet::new))));
         }
         return matching;
     }
@@ -84,28 +80,5 @@ final class CaseOptions {
 
     private ParameterException usage(String message) {
         return new ParameterException(command.commandLine(), message);
-    }
-
-    static String nearest(String wanted, Set<String> names) {
-        return "the nearest are " + names.stream().sorted(Comparator.comparingInt(name -> distance(wanted, name))).limit(SUGGESTIONS)
-                .collect(Collectors.joining(", "));
-    }
-
-    /// Levenshtein's: insertions, deletions and replacements that lead from one text to the other.
-    private static int distance(String a, String b) {
-        int[] row = new int[b.length() + 1];
-        for (int j = 0; j <= b.length(); j++) {
-            row[j] = j;
-        }
-        for (int i = 1; i <= a.length(); i++) {
-            int diagonal = row[0];
-            row[0] = i;
-            for (int j = 1; j <= b.length(); j++) {
-                int replaced = diagonal + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
-                diagonal = row[j];
-                row[j] = Math.min(replaced, 1 + Math.min(row[j], row[j - 1]));
-            }
-        }
-        return row[b.length()];
     }
 }

@@ -11,7 +11,7 @@ final class GateOptions {
             description = "Verdicts with an exit code of their own, separated by commas. Default: ${DEFAULT-VALUE}.")
     private Set<FailOn> failOn;
 
-    private enum FailOn {
+    enum FailOn {
         SLOW, AMBG, MISSING
     }
 

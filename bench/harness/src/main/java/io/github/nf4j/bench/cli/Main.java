@@ -1,8 +1,13 @@
 package io.github.nf4j.bench.cli;
 
+import io.github.nf4j.Backend;
+import io.github.nf4j.DType;
+import io.github.nf4j.bench.cases.Catalog.Suite;
+import io.github.nf4j.bench.cases.Scope;
 import io.github.nf4j.bench.result.ResultFiles.UnreadableException;
 import java.io.PrintWriter;
 import java.nio.file.FileSystemException;
+import java.util.List;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -34,7 +39,12 @@ public final class Main implements Runnable {
     static CommandLine commandLine() {
         Main main = new Main();
         return new CommandLine(main)
-                .setCaseInsensitiveEnumValuesAllowed(true)
+                .registerConverter(Suite.class, new NameConverter<>(List.of(Suite.values())))
+                .registerConverter(Scope.class, new NameConverter<>(List.of(Scope.values())))
+                .registerConverter(Backend.class, new NameConverter<>(List.of(Backend.CPU, Backend.REFERENCE, Backend.CUDA, Backend.SIMT)))
+                .registerConverter(DType.class, new NameConverter<>(List.of(DType.F32, DType.BF16)))
+                .registerConverter(TrainCommand.Base.class, new NameConverter<>(List.of(TrainCommand.Base.values())))
+                .registerConverter(GateOptions.FailOn.class, new NameConverter<>(List.of(GateOptions.FailOn.values())))
                 .setUsageHelpAutoWidth(true)
                 .setExecutionExceptionHandler((e, command, parsed) -> main.failed(e, command.getErr()));
     }

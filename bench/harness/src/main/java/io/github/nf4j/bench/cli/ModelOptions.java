@@ -27,7 +27,7 @@ final class ModelOptions {
         return Models.ALL.stream().filter(one -> one.name().equals(name)).findFirst().orElseThrow(() -> {
             Set<String> names = Models.ALL.stream().map(Model::name).collect(Collectors.toCollection(TreeSet::new));
             return new ParameterException(command.commandLine(),
-                    "--model " + name + ": no such model; " + CaseOptions.nearest(name, names));
+                    "--model " + name + ": no such model; " + Names.nearest(name, names));
         });
     }
 

@@ -122,7 +122,7 @@ final class RunCommand implements Callable<Integer> {
         }
         for (String name : names) {
             if (!known.containsKey(name)) {
-                throw usage("--peers " + name + ": no such library; " + CaseOptions.nearest(name, known.keySet()));
+                throw usage("--peers " + name + ": no such library; " + Names.nearest(name, known.keySet()));
             }
         }
         return names.stream().distinct().map(known::get).toList();

@@ -44,7 +44,7 @@ final class TrainCommand implements Callable<Integer> {
             description = "Counted steps, after one more. Default: ${DEFAULT-VALUE}.")
     private int steps;
 
-    private enum Base {
+    enum Base {
         NF4, NONE
     }
 

@@ -22,6 +22,8 @@ import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /// Real runs with budgets of nothing: every case of the suite `smoke` is prepared, verified and timed.
 class RunCommandTest {
@@ -121,9 +123,6 @@ class RunCommandTest {
         CommandRun shape = CommandRun.of("list", "--shape", "smolm2-135m.q,");
         assertEquals(2, shape.exitCode());
         assertTrue(shape.err().matches("(?s).*the nearest are [^\n]*smollm2-135m\\.q.*"), shape::toString);
-        CommandRun suite = CommandRun.of("list", "--suite", "smoky");
-        assertEquals(2, suite.exitCode());
-        assertTrue(suite.err().contains("smoke"), suite::toString);
         CommandRun peer = CommandRun.of("run", "--peers", "openblast", "--out", "unused.json");
         assertEquals(2, peer.exitCode());
         assertTrue(peer.err().contains("the nearest are openblas"), peer::toString);
@@ -131,6 +130,23 @@ class RunCommandTest {
         assertEquals(2, CommandRun.of("run", "--budget", "soon", "--out", "unused.json").exitCode());
         assertEquals(2, CommandRun.of("run", "--threads", "-1", "--out", "unused.json").exitCode());
         assertEquals(2, CommandRun.of().exitCode());
+    }
+
+    @ParameterizedTest
+    @CsvSource({"run, --suite, limit, limits", "regress, --scope, loads, load", "run, --backend, coda, cuda", "run, --backend, auto, cuda",
+            "compare, --fail-on, ambig, ambg", "compare, --fail-on, 'slow,misssing', missing", "train, --compute, f23, f32",
+            "race, --compute, bf61, bf16", "train, --base, nf3, nf4"})
+    void anUnknownChoiceIsRefusedWithTheNearest(String subcommand, String option, String given, String nearest) {
+        CommandRun run = CommandRun.of(subcommand, option, given);
+        assertEquals(2, run.exitCode());
+        String wrong = given.substring(given.indexOf(',') + 1);
+        assertTrue(run.err().contains(option) && run.err().contains("there is no '" + wrong + "'; the nearest are " + nearest),
+                run::toString);
+    }
+
+    @Test
+    void choicesMayBeWrittenInAnyCase() {
+        assertEquals(CommandRun.of("list", "--suite", "limits"), CommandRun.of("list", "--suite", "Limits"));
     }
 
     @Test
