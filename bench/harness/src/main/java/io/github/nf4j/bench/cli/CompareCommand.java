@@ -70,8 +70,8 @@ final class CompareCommand implements Callable<Integer> {
                 : ResultFiles.read(Path.of(base));
         FileComparison comparison = FileComparison.of(before, after, baselines.history(after), threshold);
         if (!comparison.hasMatches()) {
-            throw new ParameterException(spec.commandLine(), "nothing is in both files: " + before.cases().size() + " and "
-                    + after.cases().size() + " rows, none the same");
+            throw new ParameterException(spec.commandLine(), "nothing was measured in both files, of " + before.cases().size() + " and "
+                    + after.cases().size() + " rows");
         }
         write(comparison);
         if (!comparison.isSameMachine()) {

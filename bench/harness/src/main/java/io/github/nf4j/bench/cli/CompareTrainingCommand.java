@@ -125,7 +125,8 @@ final class CompareTrainingCommand implements Callable<Integer> {
     }
 
     private void save(ResultFile start, List<CaseResult> rows, long begin, boolean finished) throws IOException {
-        ResultFiles.write(out.file(), start.with(start.run().after((System.nanoTime() - begin) / 1e9, finished), rows));
+        ResultFiles.write(out.file(),
+                start.with(start.run().after(start.run().durationS() + (System.nanoTime() - begin) / 1e9, finished), rows));
     }
 
     private ParameterException usage(String message) {

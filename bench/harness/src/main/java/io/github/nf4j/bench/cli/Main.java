@@ -6,7 +6,9 @@ import io.github.nf4j.bench.cases.Catalog.Suite;
 import io.github.nf4j.bench.cases.Scope;
 import io.github.nf4j.bench.result.ResultFiles.UnreadableException;
 import java.io.PrintWriter;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
+import java.nio.file.NoSuchFileException;
 import java.util.List;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -59,10 +61,18 @@ public final class Main implements Runnable {
         if (stacktrace) {
             e.printStackTrace(err);
         } else {
-            err.println("nf4j-bench: " + (e instanceof UnreadableException || e instanceof IllegalArgumentException
-                    || e instanceof FileSystemException ? e.getMessage() : e.toString()));
+            err.println("nf4j-bench: " + reason(e));
         }
         err.flush();
         return ExitCode.UNUSABLE;
+    }
+
+    private static String reason(Exception e) {
+        return switch (e) {
+            case NoSuchFileException missing -> missing.getMessage() + ": no such file or folder";
+            case AccessDeniedException denied -> denied.getMessage() + ": permission denied";
+            case FileSystemException _,UnreadableException _,IllegalArgumentException _ -> e.getMessage();
+            default -> e.toString();
+        };
     }
 }

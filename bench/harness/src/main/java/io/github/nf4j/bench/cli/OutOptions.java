@@ -24,11 +24,19 @@ final class OutOptions {
 
     /// Whether to go on with the file.
     ///
-    /// @throws ParameterException if it would be overwritten
+    /// @throws ParameterException if it would be overwritten, or cannot be written
     boolean resumes() {
         if (Files.exists(file) && !resume) {
-            throw new ParameterException(command.commandLine(), "--out " + file + " exists; add --resume to go on with it, or remove it");
+            throw usage("--out " + file + " exists; add --resume to go on with it, or remove it");
+        }
+        Path folder = file.toAbsolutePath().getParent();
+        if (folder == null || !Files.isWritable(folder)) {
+            throw usage("--out " + file + ": there is no folder " + folder + " to write to");
         }
         return resume;
+    }
+
+    private ParameterException usage(String message) {
+        return new ParameterException(command.commandLine(), message);
     }
 }

@@ -34,9 +34,9 @@ public record FileComparison(ResultFile base, ResultFile candidate, List<RowComp
         return rows.stream().filter(row -> row.kind() == kind).count();
     }
 
-    /// Whether anything was in both runs.
+    /// Whether there is anything to judge: a row that was measured in both runs, or whose new results are wrong.
     public boolean hasMatches() {
-        return rows.stream().anyMatch(row -> row.base() != null && row.candidate() != null);
+        return rows.stream().anyMatch(row -> row.comparison() != null || row.kind() == Kind.WRONG);
     }
 
     private static double[] medians(List<ResultFile> history, String id) {

@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.github.nf4j.io.AtomicFile;
 import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -51,6 +52,8 @@ public final class ResultFiles {
             throw new UnreadableException(file, "no such file", e);
         } catch (JsonProcessingException e) {
             throw new UnreadableException(file, "damaged, or not a result of nf4j-bench: " + e.getOriginalMessage(), e);
+        } catch (CharacterCodingException e) {
+            throw new UnreadableException(file, "damaged, or not a result of nf4j-bench: it is no UTF-8", e);
         } catch (IOException | NullPointerException e) {
             throw new UnreadableException(file, e.getMessage(), e);
         }

@@ -23,12 +23,14 @@ public final class SuiteRun {
 
     private final Path out;
     private final long began = System.nanoTime();
+    private final double before;
     private ResultFile result;
 
     /// @param start the header, and the rows of the run that is resumed
     public SuiteRun(Path out, ResultFile start) {
         this.out = out;
         this.result = start;
+        this.before = start.run().durationS();
     }
 
     /// What can prepare a case's peers.
@@ -65,7 +67,7 @@ public final class SuiteRun {
     private void save(List<CaseResult> rows, boolean finished) throws IOException {
         List<CaseResult> all = new ArrayList<>(result.cases());
         all.addAll(rows);
-        result = result.with(result.run().after((System.nanoTime() - began) / 1e9, finished), all);
+        result = result.with(result.run().after(before + (System.nanoTime() - began) / 1e9, finished), all);
         ResultFiles.write(out, result);
     }
 

@@ -59,7 +59,13 @@ class CompareCommandTest {
         assertTrue(newer.err().contains("newer"), newer::toString);
         CommandRun nothing = compare(base, file("b", "box", around("y", 100)));
         assertEquals(2, nothing.exitCode());
-        assertTrue(nothing.err().contains("nothing is in both"), nothing::toString);
+        assertTrue(nothing.err().contains("nothing was measured in both"), nothing::toString);
+        CommandRun unmeasured = compare(base, file("c", "box", Samples.row("x", Status.SKIPPED, "no memory")));
+        assertEquals(2, unmeasured.exitCode(), unmeasured::toString);
+        Path nowhere = folder.resolve("nowhere");
+        CommandRun unwritable = compare(base, base, "--html", nowhere.resolve("page.html").toString());
+        assertEquals(2, unwritable.exitCode());
+        assertTrue(unwritable.err().contains(nowhere + "/") && unwritable.err().contains("no such file or folder"), unwritable::toString);
         assertEquals(2, compare(base, base, "--fail-on", "everything").exitCode());
         assertEquals(2, compare(base, base, "--threshold", "-1").exitCode());
     }

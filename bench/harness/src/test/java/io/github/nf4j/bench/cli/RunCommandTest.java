@@ -95,7 +95,7 @@ class RunCommandTest {
         CommandRun second = CommandRun.of("run", "--op", "^memory", "--quick", "--out", file.toString(), "--resume");
         assertEquals(0, second.exitCode(), second::toString);
         ResultFile whole = ResultFiles.read(file);
-        assertTrue(whole.run().finished());
+        assertTrue(whole.run().finished() && whole.run().durationS() > part.run().durationS());
         assertEquals(4, whole.cases().stream().map(row -> row.key().op()).distinct().count());
         for (CaseResult row : part.cases()) {
             assertEquals(row.stats(), whole.find(row.id()).orElseThrow().stats());
@@ -107,12 +107,21 @@ class RunCommandTest {
     }
 
     @Test
-    void anExistingFileIsNotOverwritten() throws Exception {
+    void whereResultsCannotGoNothingIsMeasured() throws Exception {
         Path file = Files.writeString(folder.resolve("mine.json"), "mine");
         CommandRun run = CommandRun.of("run", "--op", "memory.copy", "--out", file.toString());
         assertEquals(2, run.exitCode());
         assertTrue(run.err().contains("exists"), run::toString);
         assertEquals("mine", Files.readString(file));
+        Path lost = folder.resolve("nowhere/f.json");
+        CommandRun nowhere = CommandRun.of("run", "--op", "memory.copy", "--quick", "--out", lost.toString());
+        assertEquals(2, nowhere.exitCode());
+        assertTrue(nowhere.err().contains("there is no folder") && nowhere.out().isEmpty(), nowhere::toString); // before anything is measured
+        CommandRun none = CommandRun.of("run", "--op", "memory.copy", "--quick");
+        assertTrue(none.exitCode() == 2 && none.err().contains("--out"), none::toString);
+        CommandRun unbegun = CommandRun.of("run", "--op", "memory.copy", "--quick", "--resume", "--out",
+                folder.resolve("f.json").toString());
+        assertTrue(unbegun.exitCode() == 2 && unbegun.err().contains("f.json: no such file"), unbegun::toString);
     }
 
     @Test

@@ -88,6 +88,7 @@ class ResultFilesTest {
         refused(text("{\"schema\": \"nf4j-bench/1.0\"}"), "");
         refused(store(Samples.file("box", Samples.row("a", 1), Samples.row("a", 1))), "stands there twice");
         refused(folder.resolve("none.json"), "no such file");
+        refused(Files.write(folder.resolve("binary.json"), new byte[] {(byte) 0xff, (byte) 0xfe, 0}), "no UTF-8");
         refused(folder, "");
     }
 
