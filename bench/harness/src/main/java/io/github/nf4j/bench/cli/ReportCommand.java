@@ -37,7 +37,7 @@ final class ReportCommand implements Callable<Integer> {
     @Option(names = "--html", paramLabel = "F.html", description = "Write a self-contained page with pictures.")
     private Path html;
 
-    @Option(names = "--png", paramLabel = "F.png", description = "Write a picture of our times beside the peers' and the floors.")
+    @Option(names = "--png", paramLabel = "F.png", description = "Write a picture of our operations beside peers and floors.")
     private Path png;
 
     @Override
@@ -53,7 +53,7 @@ final class ReportCommand implements Callable<Integer> {
         }
         if (png != null) {
             Picture picture = PeerChart.of(runs.getLast()).orElseThrow(() -> new ParameterException(spec.commandLine(),
-                    "--png: no peer was measured in " + runs.getLast().run().id() + "; see run --peers"));
+                    "--png: no operation was measured beside a peer in " + runs.getLast().run().id() + "; see run --peers"));
             picture.writePng(png);
         }
         if (html != null) {

@@ -24,6 +24,9 @@ public final class HtmlReport {
         section(body, "Roofline", "Each dot is a case: blue F32, green BF16, grey with warm caches. The lines are what this machine was "
                 + "measured to do.", svg(Charts.roofline(last)));
         section(body, "Beside peers", "Each dot is a shape; the best peer is the fastest of that row.", svg(PeerChart.of(last)));
+        List<CaseResult> steps = last.cases().stream().filter(row -> row.key().scope().equals("step")).toList();
+        section(body, "Training steps", "Medians; the peak is that of a process, loading included.",
+                steps.isEmpty() ? "" : table(TrainingReport.of(steps)));
         if (runs.size() > 1) {
             FileComparison comparison = FileComparison.of(runs.getFirst(), last, runs, threshold);
             section(body, "Against " + runs.getFirst().run().id(), MarkdownReport.summary(comparison),

@@ -17,7 +17,8 @@ import java.util.Optional;
 import java.util.TreeMap;
 import java.util.TreeSet;
 
-/// Our time beside each peer's, for every row that has peers, and how near the floor it is.
+/// Our time beside each peer's, for every operation that has peers, and how near the floor it is. Whole training steps have other peers and
+/// are in a table of their own, [TrainingReport].
 public final class PeerChart {
     private static final int WIDTH = 960;
     private static final int LEFT = 250;
@@ -48,13 +49,13 @@ public final class PeerChart {
         }
     }
 
-    /// Empty where no peer was measured.
+    /// Empty where no operation was measured beside a peer.
     public static Optional<Picture> of(ResultFile file) {
         Map<Group, List<CaseResult>> groups = new TreeMap<>(Group.ORDER);
         TreeSet<String> names = new TreeSet<>();
         for (CaseResult row : file.cases()) {
             List<Peer> peers = measured(row);
-            if (row.isMeasured() && !peers.isEmpty()) {
+            if (row.isMeasured() && !row.key().scope().equals("step") && !peers.isEmpty()) {
                 groups.computeIfAbsent(Group.of(row), _ -> new ArrayList<>()).add(row);
                 peers.forEach(peer -> names.add(peer.name()));
             }
@@ -68,7 +69,7 @@ public final class PeerChart {
         double[] ratios = groups.values().stream().flatMap(List::stream).flatMap(row -> measured(row).stream()).mapToDouble(Peer::ratio)
                 .toArray();
         Scale x = new Scale(Math.min(0.5, Arrays.stream(ratios).min().orElseThrow() / 1.1),
-                Math.max(3, Arrays.stream(ratios).max().orElseThrow() * 1.1), LEFT + 8, RIGHT);
+                Math.max(2, Arrays.stream(ratios).max().orElseThrow() * 1.1), LEFT + 8, RIGHT);
         return Optional.of(new Picture("Time of nf4j / time of each peer", WIDTH, height, canvas -> {
             frame(canvas, x, top, height, legend);
             int line = 0;
@@ -91,7 +92,7 @@ public final class PeerChart {
         int first = top - 30;
         int second = top - 17;
         canvas.label(x.at(1) - 8, first, Anchor.END, "nf4j is faster").label(x.at(1) + 8, first, Anchor.START, "the peer is faster");
-        canvas.label(RIGHT + 75, first, Anchor.END, "to the best").label(RIGHT + 75, second, Anchor.END, "(geom. mean)")
+        canvas.label(RIGHT + 90, first, Anchor.END, "to the best").label(RIGHT + 90, second, Anchor.END, "(geom. mean)")
                 .label(WIDTH - 12, first, Anchor.END, "of the floor").label(WIDTH - 12, second, Anchor.END, "(median)");
         for (double tick : TICKS) {
             if (tick >= x.low() && tick <= x.high()) {
@@ -130,7 +131,7 @@ public final class PeerChart {
             }
             logarithms += Math.log(worst);
         }
-        canvas.label(RIGHT + 75, y + 4, Anchor.END, String.format(Locale.ROOT, "%.2f", Math.exp(logarithms / rows.size())));
+        canvas.label(RIGHT + 90, y + 4, Anchor.END, String.format(Locale.ROOT, "%.2f", Math.exp(logarithms / rows.size())));
         double[] floors = rows.stream().map(row -> row.rate().ofFloor()).filter(Objects::nonNull).mapToDouble(Double::doubleValue)
                 .toArray();
         if (floors.length > 0) {

@@ -166,7 +166,7 @@ class CompareCommandTest {
         Path png = folder.resolve("peers.png");
         CommandRun refused = CommandRun.of("report", none.toString(), "--png", png.toString());
         assertEquals(2, refused.exitCode());
-        assertTrue(refused.err().contains("no peer was measured") && Files.notExists(png), refused::toString);
+        assertTrue(refused.err().contains("no operation was measured beside a peer") && Files.notExists(png), refused::toString);
         CaseResult.Peer peer = new CaseResult.Peer("openblas", null, null, times(80), plain.stats(), 1.25);
         CaseResult.Peer missing = new CaseResult.Peer("mkl", null, "not installed", null, null, null);
         CaseResult beside = new CaseResult(plain.id(), plain.key(), plain.repro(), plain.status(), null, plain.work(), plain.verify(),

@@ -1,0 +1,60 @@
+package io.github.nf4j.bench.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.nf4j.bench.result.CaseResult;
+import io.github.nf4j.bench.result.CaseResult.Peer;
+import io.github.nf4j.bench.result.ResultFiles;
+import io.github.nf4j.bench.result.Samples;
+import io.github.nf4j.bench.stats.Summary;
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import javax.imageio.ImageIO;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class ReportCommandTest {
+    @TempDir
+    private Path folder;
+
+    private Path page() {
+        return folder.resolve("page.html");
+    }
+
+    /// They have many peers of other kinds, and a table.
+    @Test
+    void trainingStepsAreNotInThePictureOfPeers() throws IOException {
+        Path png = folder.resolve("peers.png");
+        CaseResult steps = Samples.steps(300, Samples.stepPeer("peft-lora-f32", 400));
+        CommandRun refused = CommandRun.of("report", file(1, "box", steps).toString(), "--png", png.toString());
+        assertEquals(2, refused.exitCode());
+        assertTrue(refused.err().contains("no operation was measured beside a peer") && Files.notExists(png), refused::toString);
+        CaseResult plain = row("nf4.matmul", 100);
+        CaseResult product = new CaseResult(plain.id(), plain.key(), plain.repro(), plain.status(), null, plain.work(), plain.verify(),
+                plain.timing(), plain.stats(), plain.rate(),
+                List.of(new Peer("openblas", null, null, new double[] {80}, Summary.of(80), 1.25)));
+        Path both = file(2, "box", product, steps);
+        assertEquals(0, CommandRun.of("report", both.toString(), "--png", png.toString(), "--html", page().toString()).exitCode());
+        BufferedImage with = ImageIO.read(png.toFile());
+        CommandRun.of("report", file(3, "box", product).toString(), "--png", png.toString());
+        assertEquals(ImageIO.read(png.toFile()).getHeight(), with.getHeight());
+        String html = Files.readString(page());
+        assertTrue(html.contains("openblas model.q: 1.25") && !html.contains("peft-lora-f32 model:"), html);
+        assertTrue(html.contains("Training steps") && html.contains("<td>peft-lora-f32</td>"), html);
+    }
+
+    private static CaseResult row(String op, double median) {
+        return Samples.row(op, 0.99 * median, median, 1.01 * median);
+    }
+
+    private Path file(int day, String fingerprint, CaseResult... rows) throws IOException {
+        Path file = folder.resolve("day" + day + ".json");
+        ResultFiles.write(file, Samples.file(fingerprint, rows));
+        return Files.writeString(file, Files.readString(file).replace("20260101T000000Z-1", "day-" + day)
+                .replace("2026-01-01T", "2026-01-0" + day + "T"));
+    }
+}
