@@ -1,5 +1,6 @@
 package io.github.nf4j.bench.cli;
 
+import io.github.nf4j.bench.compare.RowHistory;
 import io.github.nf4j.bench.report.HtmlReport;
 import io.github.nf4j.bench.report.MarkdownReport;
 import io.github.nf4j.bench.report.PeerChart;
@@ -23,6 +24,7 @@ import picocli.CommandLine.Spec;
 @Command(name = "report", mixinStandardHelpOptions = true,
         description = "Shows result files: the latest in full, and with several the way there. Nothing is measured.")
 final class ReportCommand implements Callable<Integer> {
+    /// As of compare.
     private static final double THRESHOLD = 0.10;
 
     @Spec
@@ -42,9 +44,15 @@ final class ReportCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        List<ResultFile> runs = files.stream().map(ResultFiles::read).sorted(Comparator.comparing(file -> file.run().startedUtc()))
-                .toList();
-        String table = MarkdownReport.of(runs.getLast());
+        List<ResultFile> all = files.stream().map(ResultFiles::read).sorted(Comparator.comparing(file -> file.run().startedUtc())).toList();
+        ResultFile last = all.getLast();
+        List<ResultFile> runs = all.stream().filter(run -> run.machine().fingerprint().equals(last.machine().fingerprint())).toList();
+        if (runs.size() < all.size()) {
+            spec.commandLine().getErr().printf("%d of %d files are of other machines than the latest, and left out%n",
+                    all.size() - runs.size(), all.size());
+        }
+        String history = MarkdownReport.of(RowHistory.of(runs, THRESHOLD));
+        String table = MarkdownReport.of(last) + (history.isEmpty() ? "" : "\n" + history);
         if (markdown == null) {
             spec.commandLine().getOut().println(table);
             spec.commandLine().getOut().flush();
@@ -52,8 +60,8 @@ final class ReportCommand implements Callable<Integer> {
             AtomicFile.write(markdown, table);
         }
         if (png != null) {
-            Picture picture = PeerChart.of(runs.getLast()).orElseThrow(() -> new ParameterException(spec.commandLine(),
-                    "--png: no operation was measured beside a peer in " + runs.getLast().run().id() + "; see run --peers"));
+            Picture picture = PeerChart.of(last).orElseThrow(() -> new ParameterException(spec.commandLine(),
+                    "--png: no operation was measured beside a peer in " + last.run().id() + "; see run --peers"));
             picture.writePng(png);
         }
         if (html != null) {

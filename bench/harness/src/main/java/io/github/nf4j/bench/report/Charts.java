@@ -9,6 +9,7 @@ import static io.github.nf4j.bench.report.Palette.PALE;
 import static io.github.nf4j.bench.report.Palette.RED;
 
 import io.github.nf4j.bench.compare.RowComparison;
+import io.github.nf4j.bench.compare.RowHistory;
 import io.github.nf4j.bench.report.Canvas.Anchor;
 import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.ResultFile;
@@ -19,6 +20,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.stream.DoubleStream;
+import java.util.stream.Stream;
 
 /// The pictures of a report.
 final class Charts {
@@ -166,25 +168,41 @@ final class Charts {
         }
     }
 
-    /// Medians of one row over several runs, each with its quartiles.
-    static Picture history(List<CaseResult> runs) {
+    /// Medians of one row over several runs, each with its quartiles, and the band in which the latest is no change.
+    static Picture history(RowHistory history) {
         int height = 120;
         int width = WIDTH / 2 - 4;
-        double most = runs.stream().mapToDouble(row -> row.stats().q3()).max().orElseThrow() * 1.1;
-        double step = (width - 2.0 * MARGIN) / Math.max(1, runs.size() - 1);
-        return new Picture("History of " + runs.getLast().id(), width, height, canvas -> {
-            canvas.label(4, 12, Anchor.START, title(runs.getLast())).label(4, 32, Anchor.START, number(most) + " us")
+        List<CaseResult> runs = Stream.concat(history.past().stream(), Stream.of(history.latest())).toList();
+        double most = Math.max(history.band().high(), runs.stream().mapToDouble(row -> row.stats().q3()).max().orElseThrow()) * 1.1;
+        double scale = (height - 40) / most;
+        double step = (width - 2.0 * MARGIN) / (runs.size() - 1);
+        return new Picture("History of " + history.latest().id(), width, height, canvas -> {
+            canvas.label(4, 12, Anchor.START, title(history.latest())).label(4, 32, Anchor.START, number(most) + " us")
                     .label(4, height - 6, Anchor.START, "0 us");
+            double centre = height - 10 - scale * history.band().centre();
+            canvas.box(MARGIN, height - 10 - scale * history.band().high(), width - 2.0 * MARGIN,
+                    scale * (history.band().high() - history.band().low()), PALE, "band: " + band(history) + " us")
+                    .line(MARGIN, centre, width - MARGIN, centre, GREY, 1);
             for (int i = 0; i < runs.size(); i++) {
                 CaseResult row = runs.get(i);
                 double x = MARGIN + i * step;
-                double scale = (height - 40) / most;
                 canvas.line(x, height - 10 - scale * row.stats().q1(), x, height - 10 - scale * row.stats().q3(), GREY, 4)
-                        .dot(x, height - 10 - scale * row.stats().median(), 3, row.status() == CaseResult.Status.NOISY ? AMBER : BLUE,
-                                number(row.stats().median()) + " us");
+                        .dot(x, height - 10 - scale * row.stats().median(), 3, colour(history, row), number(row.stats().median()) + " us");
             }
             canvas.line(MARGIN, height - 10, width - MARGIN, height - 10, BLACK, 1);
         });
+    }
+
+    private static String colour(RowHistory history, CaseResult row) {
+        if (row.status() == CaseResult.Status.NOISY) {
+            return AMBER;
+        }
+        boolean latest = row == history.latest();
+        return latest && history.isSlower() ? RED : latest && history.isFaster() ? GREEN : BLUE;
+    }
+
+    static String band(RowHistory history) {
+        return number(history.band().low()) + " … " + number(history.band().high());
     }
 
     static String number(double value) {

@@ -2,6 +2,7 @@ package io.github.nf4j.bench.report;
 
 import io.github.nf4j.bench.compare.FileComparison;
 import io.github.nf4j.bench.compare.RowComparison.Kind;
+import io.github.nf4j.bench.compare.RowHistory;
 import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.ResultFile;
 import java.util.List;
@@ -17,7 +18,7 @@ public final class HtmlReport {
 
     /// The last of the runs in full, against the first, and each row's way from one to the other.
     ///
-    /// @param runs oldest first
+    /// @param runs of one machine, oldest first
     public static String of(List<ResultFile> runs, double threshold) {
         ResultFile last = runs.getLast();
         StringBuilder body = new StringBuilder();
@@ -28,18 +29,14 @@ public final class HtmlReport {
         section(body, "Training steps", "Medians; the peak is that of a process, loading included.",
                 steps.isEmpty() ? "" : table(TrainingReport.of(steps)));
         if (runs.size() > 1) {
-            FileComparison comparison = FileComparison.of(runs.getFirst(), last, runs, threshold);
+            FileComparison comparison = FileComparison.of(runs.getFirst(), last, runs.subList(0, runs.size() - 1), threshold);
             section(body, "Against " + runs.getFirst().run().id(), MarkdownReport.summary(comparison),
                     svg(Charts.ratios(comparison.rows())));
             section(body, "Samples", SAMPLES, samples(comparison));
-            StringBuilder histories = new StringBuilder();
-            for (CaseResult row : last.cases()) {
-                List<CaseResult> past = runs.stream().flatMap(run -> run.find(row.id()).stream()).filter(CaseResult::isMeasured).toList();
-                if (past.size() > 1) {
-                    histories.append(Charts.history(past).svg());
-                }
-            }
-            section(body, "History", "Medians with quartiles, oldest first.", histories.toString());
+            section(body, "History",
+                    "Medians with quartiles, oldest first. The band reaches from the median of the runs before the latest as "
+                            + "far as the threshold of a change.",
+                    RowHistory.of(runs, threshold).stream().map(row -> Charts.history(row).svg()).collect(Collectors.joining()));
         }
         section(body, "All rows", "", table(MarkdownReport.of(last)));
         return page(last.run().id(), body.toString());

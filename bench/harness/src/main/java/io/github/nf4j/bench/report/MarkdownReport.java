@@ -2,11 +2,13 @@ package io.github.nf4j.bench.report;
 
 import io.github.nf4j.bench.compare.FileComparison;
 import io.github.nf4j.bench.compare.RowComparison;
+import io.github.nf4j.bench.compare.RowHistory;
 import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.CaseResult.Peer;
 import io.github.nf4j.bench.result.ResultFile;
 import io.github.nf4j.bench.stats.Interval;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
 
@@ -43,6 +45,21 @@ public final class MarkdownReport {
         comparison.rows().stream().sorted((a, b) -> rank(a) - rank(b)).forEach(row -> text.append(String.format(Locale.ROOT,
                 "| %s | %s | %s | %s | %s |%n", row.kind(), row.id(), median(row.base()), median(row.candidate()), ratio(row))));
         return text + "\n" + summary(comparison) + "\n";
+    }
+
+    /// The latest medians among those of earlier runs; empty where there are none.
+    public static String of(List<RowHistory> histories) {
+        if (histories.isEmpty()) {
+            return "";
+        }
+        StringBuilder text = new StringBuilder(
+                "| case | runs before | their median us | band us | latest us | |\n|---|--:|--:|--:|--:|---|\n");
+        for (RowHistory row : histories) {
+            text.append(String.format(Locale.ROOT, "| %s | %d | %s | %s | %s | %s |%n", row.latest().id(), row.past().size(),
+                    Charts.number(row.band().centre()), Charts.band(row), Charts.number(row.latest().stats().median()),
+                    row.isSlower() ? "slower" : row.isFaster() ? "faster" : ""));
+        }
+        return text.toString();
     }
 
     /// One line: how many of each.

@@ -1,6 +1,7 @@
 package io.github.nf4j.bench.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.nf4j.bench.result.CaseResult;
@@ -12,6 +13,7 @@ import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
@@ -23,6 +25,34 @@ class ReportCommandTest {
 
     private Path page() {
         return folder.resolve("page.html");
+    }
+
+    @Test
+    void theLatestRunStandsBesideTheBandOfThoseBefore() throws IOException {
+        List<Path> past = new ArrayList<>();
+        for (double median : new double[] {100, 110, 90, 105, 95}) {
+            past.add(file(past.size() + 1, "box", row("x", median)));
+        }
+        // quartiles 95 and 105: three times a tenth
+        assertTrue(report(past, file(9, "box", row("x", 129))).out().contains("/cold | 5 | 100 | 76.9 … 130 | 129 |  |"));
+        assertTrue(Files.readString(page()).contains("<title>band: 76.9 … 130 us</title>"));
+        assertTrue(report(past, file(9, "box", row("x", 131))).out().contains(" | 131 | slower |"));
+        assertTrue(report(past, file(9, "box", row("x", 76))).out().contains(" | 76.0 | faster |"));
+        // four runs say nothing of their spread: a tenth, as compare's threshold
+        assertTrue(report(past.subList(1, 5), file(9, "box", row("x", 115))).out().contains(" | 4 | 100 | 90.9 … 110 | 115 | slower |"));
+    }
+
+    @Test
+    void onlyMeasuredRowsOfTheSameMachineAreHistory() throws IOException {
+        Path other = file(1, "other", row("x", 50));
+        Path skipped = file(2, "box", Samples.row("x", CaseResult.Status.SKIPPED, "no memory"));
+        Path latest = file(3, "box", row("x", 100), row("new", 100));
+        CommandRun run = report(List.of(other, skipped), latest);
+        assertTrue(run.err().contains("1 of 3 files are of other machines"), run::toString);
+        assertFalse(run.out().contains("runs before") || Files.readString(page()).contains("band:"), run::toString);
+        CommandRun with = report(List.of(other, skipped, file(4, "box", row("x", 100))), file(5, "box", row("x", 100), row("new", 1)));
+        assertTrue(with.out().contains("/cold | 1 | 100 | 90.9 … 110 | 100 |  |"), with::toString);
+        assertEquals(1, with.out().lines().filter(line -> line.startsWith("| new/")).count(), with::toString); // not in the history
     }
 
     /// They have many peers of other kinds, and a table.
@@ -45,6 +75,14 @@ class ReportCommandTest {
         String html = Files.readString(page());
         assertTrue(html.contains("openblas model.q: 1.25") && !html.contains("peft-lora-f32 model:"), html);
         assertTrue(html.contains("Training steps") && html.contains("<td>peft-lora-f32</td>"), html);
+    }
+
+    private CommandRun report(List<Path> past, Path latest) {
+        List<String> arguments = new ArrayList<>(List.of("report", latest.toString(), "--html", page().toString()));
+        past.forEach(file -> arguments.add(file.toString()));
+        CommandRun run = CommandRun.of(arguments.toArray(String[]::new));
+        assertEquals(0, run.exitCode(), run::toString);
+        return run;
     }
 
     private static CaseResult row(String op, double median) {
