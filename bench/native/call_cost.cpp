@@ -1,4 +1,5 @@
-// The calls of bench/jmh's CallCost made from C, with the same arguments: nanoseconds per call, the median of some repetitions.
+// The calls of bench/jmh's CallCost made from C, with the same arguments, and the shortest products of 16 tokens, which a
+// call should be little beside: nanoseconds per call, the median of some repetitions.
 //
 //     call_cost [CALLS]    of each repetition
 #include "nf4j.h"
@@ -21,16 +22,44 @@ void must(int32_t status) {
 }
 
 template <class Call>
-void time(const char *name, Call call) {
+void time(const char *name, Call call, int count = calls) {
     std::vector<double> nanos;
     for (int i = 0; i <= kRepetitions; i++) {
         const auto begin = std::chrono::steady_clock::now();
-        for (int j = 0; j < calls; j++) call();
+        for (int j = 0; j < count; j++) call();
         const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - begin;
-        if (i > 0) nanos.push_back(took.count() / calls);  // the first warms up
+        if (i > 0) nanos.push_back(took.count() / count);  // the first warms up
     }
     std::sort(nanos.begin(), nanos.end());
     std::printf("%-16s %8.2f ns\n", name, nanos[nanos.size() / 2]);
+}
+
+// The smallest layer of the smallest model that is measured, SmolLM2-135M's k, on all cores, as users run it.
+void products() {
+    constexpr int64_t m = 16, n = 192, k = 576;
+    constexpr int fewer = 200;  // calls: each takes so much longer
+    const nf4j_device_options options = {sizeof options, NF4J_BACKEND_CPU, 0, 0, NF4J_ISA_AUTO, 0};
+    nf4j_device *device;
+    nf4j_stream *stream;
+    must(nf4j_device_open(&options, &device));
+    must(nf4j_stream_create(device, nullptr, &stream));
+    alignas(64) static float source[n * k], in[m * k], out[m * n];
+    const nf4j_tensor dense = {source, n, k, k, NF4J_F32, 0};
+    must(nf4j_memory_fill(stream, 0.5, &dense));
+    nf4j_nf4_weight weight = {sizeof weight, 1, n, k, 64, nullptr, 0};
+    must(nf4j_nf4_weight_bytes(device, n, k, 64, 1, &weight.bytes));
+    must(nf4j_memory_alloc(device, weight.bytes, &weight.data));
+    must(nf4j_nf4_quantize(stream, &dense, &weight));
+    for (const int32_t dtype : {NF4J_F32, NF4J_BF16}) {
+        const nf4j_tensor x = {in, m, k, k, dtype, 0}, y = {out, m, n, n, dtype, 0};
+        must(nf4j_memory_fill(stream, 0.5, &x));
+        time(
+            dtype == NF4J_F32 ? "product16F32" : "product16Bf16",
+            [&] { must(nf4j_nf4_matmul(stream, &x, &weight, nullptr, &y)); }, calls / fewer + 1);
+    }
+    must(nf4j_memory_free(device, weight.data));
+    must(nf4j_stream_destroy(stream));
+    must(nf4j_device_close(device));
 }
 
 }  // namespace
@@ -88,5 +117,6 @@ int main(int argc, char **argv) {
     must(nf4j_memory_free(device, weight.data));
     must(nf4j_stream_destroy(stream));
     must(nf4j_device_close(device));
+    products();
     return 0;
 }

@@ -6,6 +6,7 @@ import io.github.nf4j.bench.cases.BenchCase;
 import io.github.nf4j.bench.cases.Catalog.Suite;
 import io.github.nf4j.bench.cases.Scope;
 import io.github.nf4j.bench.goals.Goal;
+import io.github.nf4j.bench.goals.Goals;
 import io.github.nf4j.bench.peers.PeerLibrary;
 import io.github.nf4j.bench.peers.Peers;
 import io.github.nf4j.bench.report.GoalReport;
@@ -164,7 +165,7 @@ final class RunCommand implements Callable<Integer> {
         }
         boolean missed = false;
         if (options.suite == Suite.LIMITS) {
-            List<Goal.Outcome> outcomes = Goal.judge(Goal.read(Checkout.current().root().resolve("bench/goals.json")), result.cases());
+            List<Goal.Outcome> outcomes = Goal.judge(Goals.of(Checkout.current()).limits(), result.cases());
             console.print(GoalReport.of(outcomes));
             missed = !result.run().finished()
                     || !outcomes.stream().filter(Goal.Outcome::isMeasurable).allMatch(Goal.Outcome::isMet);

@@ -1,21 +1,15 @@
 package io.github.nf4j.bench.goals;
 
-import com.fasterxml.jackson.databind.MapperFeature;
-import com.fasterxml.jackson.databind.PropertyNamingStrategies;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.CaseResult.Peer;
 import io.github.nf4j.bench.result.CaseResult.Status;
-import java.io.IOException;
-import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.regex.Pattern;
 
-/// What rows of the suite `limits` should reach: data in bench/goals.json.
+/// What rows of the suite `limits` should reach.
 ///
 /// @param op          regular expression for the operation
 /// @param backend     `cpu` where it is not said
@@ -57,12 +51,6 @@ public record Goal(String name, Pattern op, String backend, String dtype, long m
         public boolean isNoisy() {
             return row != null && row.status() == Status.NOISY;
         }
-    }
-
-    /// @throws IOException if the file is missing or not what it should be
-    public static List<Goal> read(Path file) throws IOException {
-        return Arrays.asList(JsonMapper.builder().propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
-                .enable(MapperFeature.ACCEPT_CASE_INSENSITIVE_ENUMS).build().readValue(file.toFile(), Goal[].class));
     }
 
     /// Every goal on every row that it is for; rows with warm caches have none. A goal of a backend that has no rows has one outcome,

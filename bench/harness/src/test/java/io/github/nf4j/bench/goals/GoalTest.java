@@ -2,7 +2,6 @@ package io.github.nf4j.bench.goals;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.nf4j.bench.cases.BenchCase;
@@ -14,15 +13,13 @@ import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.CaseResult.Peer;
 import io.github.nf4j.bench.result.CaseResult.Status;
 import io.github.nf4j.bench.result.Samples;
+import io.github.nf4j.bench.run.Checkout;
 import io.github.nf4j.bench.stats.Summary;
 import io.github.nf4j.bench.train.TrainingContender;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 class GoalTest {
     private static final Goal GOAL = goal("^nf4", null, null, 4, null, "a", "b");
@@ -89,7 +86,7 @@ class GoalTest {
     void everyGoalOfTheProjectHasRowsInTheSuiteLimitsAndTheirPeers() throws IOException {
         List<String> libraries = PeerLibrary.BLAS.stream().map(PeerLibrary::toString).toList();
         List<String> contenders = TrainingContender.all().stream().map(TrainingContender::name).toList();
-        for (Goal goal : Goal.read(Path.of(System.getProperty("nf4j.root"), "bench/goals.json"))) {
+        for (Goal goal : Goals.of(Checkout.current()).limits()) {
             if (goal.op().matcher("train.qlora").find() || goal.op().matcher("train.lora").find()) {
                 assertTrue(contenders.containsAll(goal.peers()), goal.name());
                 continue;
@@ -102,12 +99,6 @@ class GoalTest {
                         || benchCase.beside().stream().anyMatch(other -> goal.peers().contains(other.op())), goal.name());
             }
         }
-    }
-
-    @Test
-    void aFileWithASlipIsRefused(@TempDir Path folder) throws IOException {
-        Path file = Files.writeString(folder.resolve("goals.json"), "[{\"name\": \"x\", \"ops\": \"y\"}]");
-        assertThrows(IOException.class, () -> Goal.read(file));
     }
 
     private static Goal goal(String op, String backend, String dtype, long mFrom, Goal.Measure measure, String... peers) {
