@@ -237,9 +237,10 @@ test: check-if-possible maven ## everything that needs no GPU
 
 # ---- benchmarks ------------------------------------------------------------------------------------------------------
 
-BENCH_DRIVERS := $(addprefix $(NATIVE)/bench/,floors peer call_cost kernel libany_vendor.so)
+BENCH_DRIVERS := $(addprefix $(NATIVE)/bench/,floors peer call_cost kernel gpu_rows_sample libany_vendor.so)
 $(NATIVE)/bench/peer: $(wildcard bench/native/peer*.h)
 $(NATIVE)/bench/kernel: bench/native/kernel_cases.cpp bench/native/kernel_cases.h
+$(NATIVE)/bench/gpu_rows_sample: bench/native/gpu_json.h bench/native/gpu_rows.h
 
 $(NATIVE)/bench/lib%.so: bench/native/%.c
 	@mkdir -p $(@D)

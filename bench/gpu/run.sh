@@ -3,9 +3,9 @@
 #
 #     sh run.sh [--model MODEL.gguf] [--out FOLDER] [--smoke]
 #
-# FOLDER (default: result) gets result.json, result.md and log.txt. Every step has a time limit, and those after it run whatever
-# it did. With a model the demo is trained on the GPU. NF4J_CUBLAS names a cuBLAS that is not found by itself. --smoke runs
-# small sizes on simt, to see that the kit works. The exit code is 0 when no step failed.
+# FOLDER (default: result) gets result.json, result.md and log.txt, and kernels.json, a result file of nf4j-bench. Every step has a
+# time limit, and those after it run whatever it did. With a model the demo is trained on the GPU. NF4J_CUBLAS names a cuBLAS that
+# is not found by itself. --smoke runs small sizes on simt, to see that the kit works. The exit code is 0 when no step failed.
 KIT=$(cd "$(dirname "$0")" && pwd)
 BACKEND=cuda
 MODEL=
@@ -15,7 +15,7 @@ while [ $# -gt 0 ]; do
         --smoke) BACKEND=simt; shift ;;
         --model) MODEL=$(readlink -f "$2"); shift 2 ;;
         --out) out=$2; shift 2 ;;
-        *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 done
 mkdir -p "$out"
@@ -95,7 +95,7 @@ facts=$(nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.sm,memor
     printf '\n ],\n "race": ['
     grep '^{' "$WORK/race.jsonl" 2>/dev/null | awk '{ printf "%s\n  %s", (NR > 1) ? "," : "", $0 }'
     printf '\n ],\n "kernels": '
-    if [ -s "$WORK/kernels.json" ]; then cat "$WORK/kernels.json"; else echo null; fi
+    if cp "$WORK/kernels.json" "$out/kernels.json" 2>/dev/null; then echo '"kernels.json"'; else echo null; fi
     echo '}'
 } > "$out/result.json"
 {

@@ -59,6 +59,7 @@ kernels() {
     size=
     [ "$BACKEND" = simt ] && size=--smoke
     "$KIT/lib/bench/gpu_bench" --backend "$BACKEND" $size --commit "$(cat "$KIT/COMMIT")" --json "$WORK/kernels.json" \
+        --sha256 "$(sha256sum "$KIT/lib/libnf4j-$BACKEND.so" | cut -c 1-64)" \
         --markdown "$WORK/kernels.md"
 }
 

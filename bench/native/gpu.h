@@ -40,7 +40,9 @@ public:
     virtual Recording record(const std::function<void()> &work) = 0;
     // MHz of the multiprocessors now; 0 if unknown.
     virtual int clock() = 0;
+    virtual int multiprocessors() = 0;
     virtual int64_t l2_bytes() = 0;
+    virtual std::string isa() = 0;
     virtual std::string name() = 0;
     virtual std::string driver() = 0;
 };
@@ -57,7 +59,9 @@ public:
         return {work, [] {}, 0};
     }
     int clock() override { return 0; }
+    int multiprocessors() override { return 1; }
     int64_t l2_bytes() override { return 1 << 10; }
+    std::string isa() override { return "simt"; }
     std::string name() override { return "simt on the host"; }
     std::string driver() override { return "none"; }
 };
@@ -149,7 +153,12 @@ public:
         return nvml_clock_ && nvml_clock_(nvml_device_, sm_clock, &mhz) == 0 ? static_cast<int>(mhz) : 0;
     }
 
+    int multiprocessors() override { return attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT); }
     int64_t l2_bytes() override { return attribute(CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE); }
+    std::string isa() override {
+        return "sm_" + std::to_string(attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)) +
+               std::to_string(attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR));
+    }
 
     std::string name() override {
         char text[128] = "";
@@ -157,7 +166,7 @@ public:
         return std::string(text) + ", compute capability " +
                std::to_string(attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)) + "." +
                std::to_string(attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)) + ", " +
-               std::to_string(attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)) + " multiprocessors, at most " +
+               std::to_string(multiprocessors()) + " multiprocessors, at most " +
                std::to_string(attribute(CU_DEVICE_ATTRIBUTE_CLOCK_RATE) / 1000) + " MHz";
     }
 

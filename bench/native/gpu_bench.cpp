@@ -1,12 +1,16 @@
 // The kernels of the cuda backend on a GPU, beside cuBLAS on weights that were dequantized before, beside dequantization
 // followed by cuBLAS, and beside the bandwidth of a copy.
 //
-//     gpu_bench [--backend cuda|simt] [--seconds N] [--smoke] [--commit TEXT] [--json FILE] [--markdown FILE]
+//     gpu_bench [--backend cuda|simt] [--seconds N] [--smoke] [--commit TEXT] [--json FILE --sha256 OF_LIBRARY]
+//               [--markdown FILE]
 //
 // Calls are recorded as a graph and timed by the device's events, so the host's queueing is not in them. A row's
 // contenders take turns in every round. Each call works on other memory: more than twice the L2 cache in all. Products are
-// checked first, elements against sums in double. --smoke runs tiny sizes, on simt too, to see that all of it works.
+// checked first, elements against sums in double. --smoke runs tiny sizes, on simt too, to see that all of it works. The
+// JSON file is a result file of nf4j-bench, which reports and compares it.
 #include "gpu_measure.h"
+
+#include <ctime>
 
 namespace {
 
@@ -16,37 +20,45 @@ public:
 
     void run() {
         attempt("limits", [&] { limits(); });
-        const std::vector<std::pair<int64_t, int64_t>> shapes =
-            smoke_ ? std::vector<std::pair<int64_t, int64_t>>{{192, 128}}
-                   : std::vector<std::pair<int64_t, int64_t>>{{14336, 4096}, {4096, 14336}, {4096, 4096}, {1024, 4096}};
-        for (const auto &shape : shapes) {
-            attempt("nf4", [&] { products(shape.first, shape.second); });
-            attempt("lora", [&] { lora(shape.first, shape.second); });
+        struct Layer {
+            const char *name;
+            int64_t out, in;
+        };
+        const std::vector<Layer> projections = smoke_ ? std::vector<Layer>{{"small", 192, 128}}
+                                                      : std::vector<Layer>{{"llama3-8b.gate", 14336, 4096},
+                                                                           {"llama3-8b.down", 4096, 14336},
+                                                                           {"llama3-8b.q", 4096, 4096},
+                                                                           {"llama3-8b.k", 1024, 4096}};
+        for (const Layer &layer : projections) {
+            attempt("nf4", [&] { products(layer.name, layer.out, layer.in); });
+            attempt("lora", [&] { lora(layer.name, layer.out, layer.in); });
         }
         attempt("optim", [&] { optimizers(); });
         attempt("layers", [&] { layers(); });
     }
 
 private:
+    const char *named(const char *shape) const { return smoke_ ? "small" : shape; }
+
     void limits() {
-        const int64_t bytes = smoke_ ? 1 << 12 : int64_t{1} << 30;
-        const nf4j_tensor from = {allocate(bytes), 1, bytes, bytes, NF4J_U8, 0},
-                          to = {allocate(bytes), 1, bytes, bytes, NF4J_U8, 0};
+        const int64_t elements = smoke_ ? 1 << 11 : int64_t{1} << 29;
+        const nf4j_tensor from = zeros(NF4J_BF16, 1, elements), to = zeros(NF4J_BF16, 1, elements);
         must(nf4j_memory_fill(stream_, 7, &from));
         report.copy_gbs = 1;  // for this row's own floor
-        measure({"copy", 1, bytes, 0, 0, 2.0 * static_cast<double>(bytes)}, 1,
-                {{"copy", [&](int) { must(nf4j_memory_copy(stream_, &from, &to)); }}});
+        const double each = 2 * static_cast<double>(elements);
+        measure({"memory.copy", "limit", 1, elements, 0, 0, each, each}, 1,
+                {{"nf4j", [&](int) { must(nf4j_memory_copy(stream_, &from, &to)); }}});
         Row &row = report.rows.back();
-        report.copy_gbs = row.bytes / row.contenders[0].median() / 1e3;
-        row.floor_us = row.contenders[0].median();
+        report.copy_gbs = row.bytes() / row.contenders[0].median() / 1e3;
+        row.memory_us = row.contenders[0].median();
         forget();
         if (!cublas_->found()) return;
         constexpr int64_t size = 8192;
         const nf4j_tensor a = random(NF4J_BF16, size, size), b = random(NF4J_BF16, size, size),
                           c = zeros(NF4J_BF16, size, size);
         const double flops = 2.0 * size * size * size;
-        measure({"cuBLAS, as a limit", size, size, size, flops, 6.0 * size * size}, 1,
-                {{"cuBLAS", [&](int) { cublas_->multiply(a.data, b.data, c.data, size, size, size, true); }}});
+        measure({"cublas.matmul", "limit", size, size, size, flops, 4.0 * size * size, 2.0 * size * size}, 1,
+                {{"cublas", [&](int) { cublas_->multiply(a.data, b.data, c.data, size, size, size, true); }}});
         report.gemm_tflops = flops / report.rows.back().contenders[0].median() / 1e6;
         forget();
     }
@@ -93,7 +105,7 @@ private:
         return {1, 8, 16, 64, 256, 512, 1024, 4096, 8192};
     }
 
-    void products(int64_t n, int64_t k) {
+    void products(const char *shape, int64_t n, int64_t k) {
         const nf4j_tensor source = random(NF4J_BF16, n, k);
         const double packed = 0.516 * static_cast<double>(n * k);
         const int weights = slots_for(packed);
@@ -109,8 +121,9 @@ private:
         for (const int64_t m : tokens(n, k)) {
             for (const bool forward : {true, false}) {
                 const int64_t in = forward ? k : n, out = forward ? n : k;
-                const double bytes = packed + 2.0 * static_cast<double>(m * (in + out));
-                const int slots = slots_for(bytes);
+                const double read = packed + 2.0 * static_cast<double>(m * in),
+                             written = 2.0 * static_cast<double>(m * out);
+                const int slots = slots_for(read + written);
                 std::vector<nf4j_tensor> x, y;
                 for (int i = 0; i < slots; i++)
                     x.push_back(random(NF4J_BF16, m, in)), y.push_back(zeros(NF4J_BF16, m, out));
@@ -126,20 +139,22 @@ private:
                     cublas_->multiply(x[static_cast<size_t>(s)].data, by.data, y[static_cast<size_t>(s)].data, m, out,
                                       in, forward);
                 };
-                Row row = {forward ? "nf4 forward" : "nf4 dX", m, n, k, 2.0 * static_cast<double>(m * n * k), bytes};
+                Row row = {forward ? "nf4.matmul" : "nf4.matmul_backward", shape, m,      n, k,
+                           2.0 * static_cast<double>(m * n * k),           read,  written};
                 fused(0);
                 row.error = error_of(x[0], dense[0], y[0], forward);
                 row.bound = 1;
                 std::vector<Contender> contenders = {{"nf4j", fused}};
                 if (cublas_->found()) {
                     contenders.push_back(
-                        {"cuBLAS", [&](int s) { rival(s, dense[static_cast<size_t>(s) % dense.size()]); }});
-                    contenders.push_back({"two passes", [&](int s) {
+                        {"cublas", [&](int s) { rival(s, dense[static_cast<size_t>(s) % dense.size()]); }});
+                    contenders.push_back({"dequantize + cublas", [&](int s) {
                                               must(nf4j_nf4_dequantize(stream_, &weight(s), 0, &unpacked));
                                               rival(s, unpacked);
                                           }});
                 }
                 measure(row, slots, contenders);
+                if (!cublas_->found()) report.rows.back().contenders.push_back({"cublas", "no cuBLAS was found"});
                 judge(forward);
                 forget(kept_);
             }
@@ -153,8 +168,8 @@ private:
         if (smoke_) return;
         if (forward && row.m == 1 && row.n == 14336)
             row.goals.push_back(
-                {"at least 0.85 of the copy's bandwidth", row.bytes / ours / 1e3 / report.copy_gbs, 0.85, true});
-        if (row.contenders.size() < 3) return;
+                {"at least 0.85 of the copy's bandwidth", row.bytes() / ours / 1e3 / report.copy_gbs, 0.85, true});
+        if (!cublas_->found()) return;
         if (forward && row.m == 4096)
             row.goals.push_back({"at least 0.95 of cuBLAS' speed", row.contenders[1].median() / ours, 0.95, true});
         if (!forward && row.m == 512)
@@ -164,7 +179,7 @@ private:
 
     // ---- lora ------------------------------------------------------------------------------------------------------------
 
-    void lora(int64_t n, int64_t k) {
+    void lora(const char *shape, int64_t n, int64_t k) {
         constexpr int64_t rank = 16;
         const nf4j_tensor source = random(NF4J_BF16, n, k);
         const double packed = 0.516 * static_cast<double>(n * k);
@@ -180,8 +195,8 @@ private:
         adapter.b = &b;
         keep();
         for (const int64_t m : smoke_ ? std::vector<int64_t>{33} : std::vector<int64_t>{512, 1024, 2048, 4096, 8192}) {
-            const double bytes = packed + 2.0 * static_cast<double>(m * (n + k));
-            const int slots = slots_for(bytes);
+            const double x_bytes = 2.0 * static_cast<double>(m * k), y_bytes = 2.0 * static_cast<double>(m * n);
+            const int slots = slots_for(packed + x_bytes + y_bytes);
             std::vector<nf4j_tensor> x, y, u, dx;
             for (int i = 0; i < slots; i++) {
                 x.push_back(random(NF4J_BF16, m, k));
@@ -198,22 +213,23 @@ private:
             const auto at = [](auto &list, int slot) { return &list[static_cast<size_t>(slot) % list.size()]; };
             const double adapters = 2.0 * static_cast<double>(m * rank * (n + k)),
                          product = 2.0 * static_cast<double>(m * n * k);
-            measure({"lora forward", m, n, k, product + adapters, bytes}, slots,
+            measure({"lora.forward.nf4", shape, m, n, k, product + adapters, packed + x_bytes, y_bytes}, slots,
                     {{"nf4j",
                       [&](int s) {
                           must(nf4j_lora_forward(stream_, at(x, s), at(base, s), &adapter, at(u, s), at(y, s)));
                       }},
-                     {"product alone",
+                     {"nf4.matmul",
                       [&](int s) { must(nf4j_nf4_matmul(stream_, at(x, s), at(w, s), nullptr, at(y, s))); }}});
             overhead();
-            measure(
-                {"lora backward", m, n, k, product + 2 * adapters, bytes}, slots,
-                {{"nf4j",
-                  [&](int s) {
-                      must(nf4j_lora_backward(stream_, at(x, s), at(y, s), at(u, s), at(base, s), &adapter, 0, &da, &db,
-                                              at(dx, s)));
-                  }},
-                 {"dX alone", [&](int s) { must(nf4j_nf4_matmul_backward(stream_, at(y, s), at(w, s), at(dx, s))); }}});
+            measure({"lora.backward.nf4", shape, m, n, k, product + 2 * adapters, packed + x_bytes + y_bytes, x_bytes},
+                    slots,
+                    {{"nf4j",
+                      [&](int s) {
+                          must(nf4j_lora_backward(stream_, at(x, s), at(y, s), at(u, s), at(base, s), &adapter, 0, &da,
+                                                  &db, at(dx, s)));
+                      }},
+                     {"nf4.matmul_backward",
+                      [&](int s) { must(nf4j_nf4_matmul_backward(stream_, at(y, s), at(w, s), at(dx, s))); }}});
             forget(kept_);
         }
         forget();
@@ -230,6 +246,7 @@ private:
 
     // Adapters of rank 16 on all projections of a model of 1.1 billion parameters: 308 matrices, 12.6 million elements.
     void optimizers() {
+        const char *shape = named("tinyllama-1.1b.adapters");
         const int layers = smoke_ ? 1 : 22;
         for (const bool in_8_bits : {false, true}) {
             std::vector<nf4j_adamw_parameter> parameters;
@@ -251,17 +268,26 @@ private:
             const nf4j_tensor norm = zeros(NF4J_F32, 1, 2);
             const auto count = static_cast<int64_t>(parameters.size());
             const double states = in_8_bits ? 4.0 : 16.0;  // bytes of an element's two states, read and written
+            Row update = {in_8_bits ? "optim.adamw8bit" : "optim.adamw",
+                          shape,
+                          0,
+                          static_cast<int64_t>(elements),
+                          count,
+                          0,
+                          elements * (8 + states / 2),
+                          elements * (4 + states / 2)};
+            update.dtype = "f32";
             measure(
-                {in_8_bits ? "adamw, 8-bit" : "adamw, 32-bit", 1, static_cast<int64_t>(elements), count, 0,
-                 elements * (12 + states)},
-                1,
+                update, 1,
                 {{"nf4j", [&](int) { must(nf4j_optim_adamw(stream_, &options, parameters.data(), count, nullptr)); }}});
             Row &row = report.rows.back();
             if (!smoke_) row.goals.push_back({"one launch", row.contenders[0].launches, 1, false});
             if (!in_8_bits) {
-                measure({"global norm", 1, static_cast<int64_t>(elements), count, 0, 4 * elements}, 1,
-                        {{"nf4j",
-                          [&](int) { must(nf4j_optim_global_norm(stream_, parameters.data(), count, 1, &norm)); }}});
+                Row sum = {"optim.global_norm", shape, 0, static_cast<int64_t>(elements), count, 0, 4 * elements, 0};
+                sum.dtype = "f32";
+                measure(sum, 1, {{"nf4j", [&](int) {
+                                      must(nf4j_optim_global_norm(stream_, parameters.data(), count, 1, &norm));
+                                  }}});
             }
             forget();
         }
@@ -269,6 +295,7 @@ private:
 
     // What runs between the products, on the shapes of a model with 8 billion parameters.
     void layers() {
+        const char *shape = named("llama3-8b");
         const int64_t m = smoke_ ? 16 : 4096, hidden = smoke_ ? 64 : 4096, inner = smoke_ ? 96 : 14336,
                       dim = smoke_ ? 16 : 128;
         const auto bytes = [&](double matrices, int64_t columns) {
@@ -277,25 +304,25 @@ private:
         const nf4j_tensor source = random(NF4J_BF16, inner, hidden), out = zeros(NF4J_BF16, inner, hidden);
         const nf4j_nf4_weight w = quantized(source);
         const double elements = static_cast<double>(inner * hidden);
-        measure({"nf4 quantize", inner, hidden, 0, 0, 2.516 * elements}, 1,
+        measure({"nf4.quantize", shape, 0, inner, hidden, 0, 2 * elements, 0.516 * elements}, 1,
                 {{"nf4j", [&](int) { must(nf4j_nf4_quantize(stream_, &source, &w)); }}});
-        measure({"nf4 dequantize", inner, hidden, 0, 0, 2.516 * elements}, 1,
+        measure({"nf4.dequantize", shape, 0, inner, hidden, 0, 0.516 * elements, 2 * elements}, 1,
                 {{"nf4j", [&](int) { must(nf4j_nf4_dequantize(stream_, &w, 0, &out)); }}});
         const nf4j_tensor x = random(NF4J_BF16, m, hidden), y = zeros(NF4J_BF16, m, hidden),
                           dy = random(NF4J_BF16, m, hidden);
         const nf4j_tensor gain = random(NF4J_BF16, 1, hidden), rstd = zeros(NF4J_F32, 1, m);
-        measure({"norm forward", m, hidden, 0, 0, bytes(2, hidden)}, 1,
+        measure({"norm.forward", shape, m, hidden, 0, 0, bytes(1, hidden), bytes(1, hidden)}, 1,
                 {{"nf4j", [&](int) { must(nf4j_norm_forward(stream_, &x, &gain, 1e-5f, &rstd, &y)); }}});
-        measure({"norm backward", m, hidden, 0, 0, bytes(3, hidden)}, 1,
+        measure({"norm.backward", shape, m, hidden, 0, 0, bytes(2, hidden), bytes(1, hidden)}, 1,
                 {{"nf4j", [&](int) { must(nf4j_norm_backward(stream_, &dy, &x, &gain, &rstd, 0, nullptr, &y)); }}});
         const nf4j_tensor gate = random(NF4J_BF16, m, inner), up = random(NF4J_BF16, m, inner),
                           h = zeros(NF4J_BF16, m, inner);
-        measure({"swiglu forward", m, inner, 0, 0, bytes(3, inner)}, 1,
+        measure({"mlp.swiglu_forward", shape, m, inner, 0, 0, bytes(2, inner), bytes(1, inner)}, 1,
                 {{"nf4j", [&](int) { must(nf4j_mlp_swiglu_forward(stream_, &gate, &up, &h)); }}});
         const nf4j_tensor table = zeros(NF4J_F32, m, dim);
-        measure({"rope forward", m, hidden, 0, 0, bytes(2, hidden)}, 1,
+        measure({"rope.forward", shape, m, hidden, 0, 0, bytes(1, hidden), bytes(1, hidden)}, 1,
                 {{"nf4j", [&](int) { must(nf4j_rope_forward(stream_, &x, &table, &y)); }}});
-        attention(m, hidden, dim);
+        attention(shape, m, hidden, dim);
         const int64_t vocabulary = smoke_ ? 96 : 32000;
         const nf4j_tensor head = random(NF4J_BF16, vocabulary, hidden), labels = zeros(NF4J_I32, 1, m),
                           loss = zeros(NF4J_F32, 1, m);
@@ -303,14 +330,14 @@ private:
         layer.struct_size = sizeof layer;
         layer.dense = &head;
         measure(
-            {"loss and dhidden", m, vocabulary, hidden, 4.0 * static_cast<double>(m * vocabulary * hidden),
-             bytes(2, hidden)},
+            {"loss.linear_cross_entropy", shape, m, vocabulary, hidden,
+             4.0 * static_cast<double>(m * vocabulary * hidden), bytes(1, hidden), bytes(1, hidden)},
             1,
             {{"nf4j", [&](int) { must(nf4j_loss_linear_cross_entropy(stream_, &x, &layer, &labels, 1, &loss, &y)); }}});
         forget();
     }
 
-    void attention(int64_t m, int64_t hidden, int64_t dim) {
+    void attention(const char *shape, int64_t m, int64_t hidden, int64_t dim) {
         const int32_t heads = static_cast<int32_t>(hidden / dim), kv_heads = heads / 4;
         const int32_t offsets[] = {0, static_cast<int32_t>(m)};
         nf4j_attention_options options = {};
@@ -328,13 +355,14 @@ private:
         const nf4j_tensor dq = zeros(NF4J_BF16, m, hidden), dk = zeros(NF4J_BF16, m, kv_heads * dim),
                           dv = zeros(NF4J_BF16, m, kv_heads * dim);
         const double flops = 2.0 * static_cast<double>(m * m * hidden);  // causal: half of both products
-        const double bytes = 2.0 * static_cast<double>(m * (2 * hidden + 2 * kv_heads * dim));
-        measure({"attention forward", m, hidden, dim, flops, bytes}, 1,
+        const double queries = 2.0 * static_cast<double>(m * hidden),
+                     keys = 2.0 * static_cast<double>(m * kv_heads * dim);
+        measure({"attention.forward", shape, m, hidden, dim, flops, queries + 2 * keys, queries}, 1,
                 {{"nf4j", [&](int) { must(nf4j_attention_forward(stream_, &options, &q, &k, &v, &lse, &out)); }}});
-        measure({"attention backward", m, hidden, dim, 2.5 * flops, 2 * bytes}, 1,
-                {{"nf4j", [&](int) {
-                      must(nf4j_attention_backward(stream_, &options, &q, &k, &v, &lse, &out, &dout, &dq, &dk, &dv));
-                  }}});
+        measure({"attention.backward", shape, m, hidden, dim, 2.5 * flops, 3 * queries + 2 * keys, queries + 2 * keys},
+                1, {{"nf4j", [&](int) {
+                         must(nf4j_attention_backward(stream_, &options, &q, &k, &v, &lse, &out, &dout, &dq, &dk, &dv));
+                     }}});
     }
 };
 
@@ -355,7 +383,7 @@ int main(int count, char **arguments) {
     int32_t backend = NF4J_BACKEND_CUDA;
     double seconds = 0.3;
     bool smoke = false;
-    const char *commit = "unknown", *json = nullptr, *markdown = nullptr;
+    const char *commit = "unknown", *sha256 = nullptr, *json = nullptr, *markdown = nullptr;
     for (int i = 1; i < count; i++) {
         const std::string name = arguments[i];
         const char *value = i + 1 < count ? arguments[i + 1] : "";
@@ -370,6 +398,8 @@ int main(int count, char **arguments) {
             seconds = std::atof(value);
         } else if (name == "--commit") {
             commit = value;
+        } else if (name == "--sha256" && std::strlen(value) == 64) {
+            sha256 = value;
         } else if (name == "--json") {
             json = value;
         } else if (name == "--markdown") {
@@ -379,6 +409,10 @@ int main(int count, char **arguments) {
             return 2;
         }
     }
+    if (json && !sha256) {
+        std::fprintf(stderr, "gpu_bench: --json needs --sha256, of the library that has the kernels\n");
+        return 2;
+    }
     std::unique_ptr<Suite> bench;
     try {
         bench = std::make_unique<Suite>(backend, smoke ? 0 : seconds, smoke || backend == NF4J_BACKEND_SIMT);
@@ -386,8 +420,17 @@ int main(int count, char **arguments) {
         std::fprintf(stderr, "gpu_bench: %s\n", failure.what());
         return 3;
     }
-    bench->report.commit = commit;
+    Report &report = bench->report;
+    report.commit = commit;
+    report.library_sha256 = sha256 ? sha256 : "";
+    report.arguments.assign(arguments + 1, arguments + count);
+    const std::time_t now = std::time(nullptr);
+    char started[32];
+    std::strftime(started, sizeof started, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
+    report.started = started;
+    const auto begin = std::chrono::steady_clock::now();
     bench->run();
-    const bool written = write(json, bench->report, write_json) && write(markdown, bench->report, write_markdown);
-    return written && bench->report.is_good() ? 0 : 1;
+    report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const bool written = write(json, report, write_json) && write(markdown, report, write_markdown);
+    return written && report.is_good() ? 0 : 1;
 }

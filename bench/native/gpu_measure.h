@@ -3,7 +3,7 @@
 
 #include "gpu.h"
 #include "gpu_cublas.h"
-#include "gpu_rows.h"
+#include "gpu_json.h"
 
 #include <cstring>
 #include <iterator>
@@ -56,6 +56,14 @@ public:
         if (cublas_->found()) cublas_->use_workspace(allocate(workspace), workspace);
         report.device = machine_->name();
         report.driver = machine_->driver();
+        report.backend = backend == NF4J_BACKEND_CUDA ? "cuda" : "simt";
+        report.isa = machine_->isa();
+        report.multiprocessors = machine_->multiprocessors();
+        report.l2_bytes = machine_->l2_bytes();
+        nf4j_device_info info = {};
+        info.struct_size = sizeof info;
+        must(nf4j_device_get_info(device_, &info));
+        report.memory_bytes = info.total_memory;
         report.library = nf4j_version();
         report.rival = cublas_->name();
         report.smoke = smoke;
@@ -183,11 +191,14 @@ protected:
             row.contenders.push_back({c.name});
             row.contenders.back().launches = recordings.back().launches / calls.back();
         }
+        row.calls_per_sample = static_cast<int>(calls[0]);
+        row.warm_ups = 3;  // so far
         // A third of the time warms up; then at least five rounds, in which who begins changes.
         const size_t count = contenders.size();
         double spent = 0;
         for (int round = 0; spent < seconds_ || row.contenders[0].us.size() < 5; round++) {
             const bool counted = smoke_ || spent > seconds_ / 3;
+            if (!counted) row.warm_ups += row.calls_per_sample;
             for (size_t i = 0; i < count; i++) {
                 const size_t which = (i + static_cast<size_t>(round)) % count;
                 const double us = machine_->time(recordings[which].run);
@@ -198,8 +209,8 @@ protected:
         }
         row.mhz = machine_->clock();
         for (const Recording &r : recordings) r.discard();
-        row.floor_us = std::fmax(row.bytes / report.copy_gbs / 1e3,
-                                 std::isfinite(report.gemm_tflops) ? row.flops / report.gemm_tflops / 1e6 : 0);
+        row.memory_us = row.bytes() / report.copy_gbs / 1e3;
+        row.compute_us = row.flops / report.gemm_tflops / 1e6;  // NaN where there is no cuBLAS to tell
         std::printf("%-20s %6lld %6lld %6lld", row.operation.c_str(), static_cast<long long>(row.m),
                     static_cast<long long>(row.n), static_cast<long long>(row.k));
         for (const Samples &c : row.contenders) std::printf("  %s %.2f us", c.name.c_str(), c.median());

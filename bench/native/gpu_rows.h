@@ -1,4 +1,4 @@
-// What gpu_bench measured, and how it writes it: one JSON file and one Markdown table.
+// What gpu_bench measured, and its Markdown table.
 #pragma once
 
 #include <algorithm>
@@ -8,21 +8,22 @@
 #include <string>
 #include <vector>
 
+inline double quantile(std::vector<double> values, double q) {
+    if (values.empty()) return NAN;
+    std::sort(values.begin(), values.end());
+    const double at = q * static_cast<double>(values.size() - 1);
+    const auto below = static_cast<size_t>(at);
+    const size_t above = std::min(below + 1, values.size() - 1);
+    return values[below] + (at - static_cast<double>(below)) * (values[above] - values[below]);
+}
+
 struct Samples {
     std::string name;
+    std::string note = {};        // why there are none, else empty
     std::vector<double> us = {};  // microseconds of one call, sample by sample
     double launches = 0;          // kernels and copies of one call
 
-    double quantile(double q) const {
-        if (us.empty()) return NAN;
-        std::vector<double> sorted = us;
-        std::sort(sorted.begin(), sorted.end());
-        const double at = q * static_cast<double>(sorted.size() - 1);
-        const auto below = static_cast<size_t>(at);
-        const size_t above = std::min(below + 1, sorted.size() - 1);
-        return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
-    }
-    double median() const { return quantile(0.5); }
+    double median() const { return quantile(us, 0.5); }
 };
 
 // A goal compares a number with a limit.
@@ -35,21 +36,31 @@ struct Goal {
 };
 
 struct Row {
-    std::string operation;
-    int64_t m, n, k;
-    double flops, bytes;  // of one call, each byte once
+    std::string operation, shape;  // as nf4j-bench lists them
+    int64_t m, n, k;               // 0 where there is none
+    double flops, read, written;   // of one call, each byte once
     std::vector<Samples> contenders = {};
+    const char *dtype = "bf16";
     std::vector<Goal> goals = {};
     double error = -1, bound = 0;  // of sampled elements, where they are compared; beyond the bound the row is void
     int mhz = 0;
-    int slots = 0;
-    double floor_us = NAN;
+    int slots = 0, warm_ups = 0, calls_per_sample = 1;
+    double memory_us = NAN, compute_us = NAN;  // the least time that the measured limits allow each
 
+    double bytes() const { return read + written; }
+    double floor_us() const { return std::fmax(memory_us, compute_us); }
     bool is_void() const { return error > bound; }
 };
 
 struct Report {
     std::string device, driver, commit, library, rival;
+    std::string backend, isa;    // cuda, sm_90
+    std::string library_sha256;  // of the file that has the kernels
+    std::string started;         // UTC, as 2026-01-01T00:00:00Z
+    double seconds = 0;
+    std::vector<std::string> arguments = {};
+    int multiprocessors = 1;
+    int64_t l2_bytes = 0, memory_bytes = 0;
     double copy_gbs = NAN, gemm_tflops = NAN;
     bool smoke = false;
     std::vector<Row> rows = {};
@@ -64,58 +75,6 @@ inline std::string number(double value) {
     char text[32];
     std::snprintf(text, sizeof text, "%.6g", value);
     return std::isfinite(value) ? text : "null";
-}
-
-inline std::string quoted(const std::string &text) {
-    std::string out = "\"";
-    for (char c : text) {
-        if (c == '"' || c == '\\') out += '\\';
-        out += c < ' ' ? ' ' : c;
-    }
-    return out + "\"";
-}
-
-inline void write_json(const Report &report, FILE *file) {
-    std::fprintf(
-        file,
-        "{\"schema\": \"nf4j-gpu/1\", \"device\": %s, \"driver\": %s, \"commit\": %s, \"library\": %s, \"rival\": %s, "
-        "\"smoke\": %s, \"copy_gbs\": %s, \"gemm_tflops\": %s,\n \"rows\": [",
-        quoted(report.device).c_str(), quoted(report.driver).c_str(), quoted(report.commit).c_str(),
-        quoted(report.library).c_str(), quoted(report.rival).c_str(), report.smoke ? "true" : "false",
-        number(report.copy_gbs).c_str(), number(report.gemm_tflops).c_str());
-    const char *comma = "\n";
-    for (const Row &row : report.rows) {
-        std::fprintf(
-            file,
-            "%s  {\"op\": %s, \"m\": %lld, \"n\": %lld, \"k\": %lld, \"flops\": %s, \"bytes\": %s, \"floor_us\": %s, "
-            "\"slots\": %d, \"sm_mhz\": %d, \"error\": %s, \"bound\": %s, \"void\": %s,\n   \"contenders\": [",
-            comma, quoted(row.operation).c_str(), static_cast<long long>(row.m), static_cast<long long>(row.n),
-            static_cast<long long>(row.k), number(row.flops).c_str(), number(row.bytes).c_str(),
-            number(row.floor_us).c_str(), row.slots, row.mhz, row.error < 0 ? "null" : number(row.error).c_str(),
-            row.error < 0 ? "null" : number(row.bound).c_str(), row.is_void() ? "true" : "false");
-        comma = ",\n";
-        const char *inner = "";
-        for (const Samples &c : row.contenders) {
-            std::fprintf(file, "%s{\"name\": %s, \"median_us\": %s, \"launches\": %s, \"samples_us\": [", inner,
-                         quoted(c.name).c_str(), number(c.median()).c_str(), number(c.launches).c_str());
-            inner = ", ";
-            for (size_t i = 0; i < c.us.size(); i++) std::fprintf(file, "%s%s", i ? ", " : "", number(c.us[i]).c_str());
-            std::fprintf(file, "]}");
-        }
-        std::fprintf(file, "],\n   \"goals\": [");
-        inner = "";
-        for (const Goal &g : row.goals) {
-            std::fprintf(file, "%s{\"goal\": %s, \"value\": %s, \"limit\": %s, \"met\": %s}", inner,
-                         quoted(g.text).c_str(), number(g.value).c_str(), number(g.limit).c_str(),
-                         g.met() ? "true" : "false");
-            inner = ", ";
-        }
-        std::fprintf(file, "]}");
-    }
-    std::fprintf(file, "\n ],\n \"failures\": [");
-    for (size_t i = 0; i < report.failures.size(); i++)
-        std::fprintf(file, "%s%s", i ? ", " : "", quoted(report.failures[i]).c_str());
-    std::fprintf(file, "]}\n");
 }
 
 inline void write_markdown(const Report &report, FILE *file) {
@@ -143,7 +102,7 @@ inline void write_markdown(const Report &report, FILE *file) {
             char text[160];
             std::snprintf(text, sizeof text, "%s%s %.2f (ours takes %.3f of it)", i > 1 ? "; " : "", c.name.c_str(),
                           c.median(), ours.median() / c.median());
-            rivals += text;
+            if (c.note.empty()) rivals += text;
         }
         for (const Goal &g : row.goals) {
             char text[256];
@@ -153,9 +112,9 @@ inline void write_markdown(const Report &report, FILE *file) {
         }
         std::fprintf(file, "| %s%s | %lld, %lld, %lld | %.2f | %.2f ... %.2f | %s | %.2f | %.0f %% | %s | %s | %d |\n",
                      row.operation.c_str(), row.is_void() ? " VOID: wrong result" : "", static_cast<long long>(row.m),
-                     static_cast<long long>(row.n), static_cast<long long>(row.k), ours.median(), ours.quantile(0.25),
-                     ours.quantile(0.75), number(ours.launches).c_str(), row.floor_us,
-                     100 * row.floor_us / ours.median(), rivals.c_str(), goals.c_str(), row.mhz);
+                     static_cast<long long>(row.n), static_cast<long long>(row.k), ours.median(),
+                     quantile(ours.us, 0.25), quantile(ours.us, 0.75), number(ours.launches).c_str(), row.floor_us(),
+                     100 * row.floor_us() / ours.median(), rivals.c_str(), goals.c_str(), row.mhz);
     }
     for (const std::string &failure : report.failures) std::fprintf(file, "\nFAILED %s\n", failure.c_str());
 }

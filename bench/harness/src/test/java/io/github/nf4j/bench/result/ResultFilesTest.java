@@ -107,7 +107,7 @@ class ResultFilesTest {
         return Files.writeString(folder.resolve("edited.json"), content);
     }
 
-    private static Set<?> violations(String json) throws IOException {
+    static Set<?> violations(String json) throws IOException {
         return JsonSchemaFactory.getInstance(SpecVersion.VersionFlag.V202012).getSchema(Files.readString(SCHEMA))
                 .validate(json, InputFormat.JSON);
     }
