@@ -139,20 +139,17 @@ bool plain(const Operand &x) {
 
 const char *cublas_description() { return library().description.c_str(); }
 
-int32_t cublas_open(GpuStream *stream) {
+int32_t cublas_open(nf4j_stream *stream) {
     if (!library().loaded) return NF4J_OK;
-    const cudaError_t error = cudaMalloc(&stream->cublas_workspace, cublas_workspace_bytes);
-    if (error != cudaSuccess) {
-        cudaGetLastError();
-        return fail(NF4J_OUT_OF_MEMORY, "stream_create: %zu bytes for cuBLAS cannot be allocated: %s",
-                    cublas_workspace_bytes, cudaGetErrorString(error));
-    }
-    int status = library().create(&stream->cublas);
+    auto *of = static_cast<GpuStream *>(stream->impl);
+    const int32_t allocated = alloc(stream->device, cublas_workspace_bytes, &of->cublas_workspace);
+    if (allocated != NF4J_OK) return allocated;
+    int status = library().create(&of->cublas);
     if (status != 0) return refuse("cublasCreate", status);
     // The stream first: it resets the workspace.
-    status = library().set_stream(stream->cublas, stream->stream);
-    if (status == 0) status = library().set_workspace(stream->cublas, stream->cublas_workspace, cublas_workspace_bytes);
-    if (status == 0) status = library().set_math_mode(stream->cublas, disallow_reduced_precision_reduction);
+    status = library().set_stream(of->cublas, of->stream);
+    if (status == 0) status = library().set_workspace(of->cublas, of->cublas_workspace, cublas_workspace_bytes);
+    if (status == 0) status = library().set_math_mode(of->cublas, disallow_reduced_precision_reduction);
     return status == 0 ? NF4J_OK : refuse("stream or workspace", status);
 }
 

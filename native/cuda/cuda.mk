@@ -68,11 +68,12 @@ cuda-budget: cuda $(SIMT_LAUNCHES) ## compare the kernels' registers, occupancy 
 cuda-model: cuda ## a model of the kernels' times on a GPU, from machine code: which pipe is the limit
 	@python3 native/cuda/evidence/model.py --cuobjdump $(CUDA_ROOT)/bin/cuobjdump --library $(CUDA_LIBRARY) --ptxas $(NATIVE)/obj/gpu/cuda
 
-# Drivers that cannot be used, and a GPU with everything wrong with it: a libcuda.so.1 and a CUDA runtime that pretend. The libraries stand in a
-# folder of their own, since libnf4j looks for the others beside it.
+# Drivers that cannot be used, a GPU with everything wrong with it, and cuBLAS: a libcuda.so.1, a CUDA runtime and a libcublas that pretend. The
+# libraries stand in a folder of their own, since libnf4j looks for the others beside it.
 FAKE_DRIVER := $(NATIVE)/test/driver/libcuda.so.1
 FAKE_GPU    := $(NATIVE)/test/driver/gpu
-GPU_TEST    := $(NATIVE)/test/driver/gpu_test
+FAKE_CUBLAS := $(NATIVE)/test/driver/cublas/libcublas.so.13
+GPU_TESTS   := $(addprefix $(NATIVE)/test/driver/,gpu_test gpu_calls_test cublas_test)
 
 $(FAKE_DRIVER): native/test/driver/fake_cuda.c
 	@mkdir -p $(@D)
@@ -87,9 +88,13 @@ $(FAKE_GPU)/libnf4j.so: $(LIBRARY)
 	@mkdir -p $(@D)
 	cp $< $@
 
-$(GPU_TEST): native/test/driver/gpu_test.cpp $(wildcard native/test/*.h) $(FAKE_GPU)/libnf4j.so
-	$(CXX) -std=c++17 -O1 -g $(WARNINGS) -DFAKE_GPU='"$(FAKE_GPU)"' $< -o $@ -Inative/include -Inative -L$(FAKE_GPU) -lnf4j -ldl \
-	    -Wl,-rpath,'$$ORIGIN/gpu'
+$(FAKE_CUBLAS): native/test/driver/fake_cublas.cpp native/core/dtype.h
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O3 -g -fPIC -shared $(WARNINGS) $< -o $@ -Inative/include -Inative
+
+$(GPU_TESTS): $(NATIVE)/test/driver/%: native/test/driver/%.cpp $(wildcard native/test/*.h native/test/driver/*.h) $(FAKE_GPU)/libnf4j.so
+	$(CXX) -std=c++17 -O1 -g $(WARNINGS) -DFAKE_GPU='"$(FAKE_GPU)"' -DFAKE_CUBLAS='"$(FAKE_CUBLAS)"' \
+	    $< -o $@ -Inative/include -Inative -L$(FAKE_GPU) -lnf4j -ldl -Wl,-rpath,'$$ORIGIN/gpu'
 
 # And of graphs that the runtime refuses: these of its functions are the test's.
 GRAPH_ERRORS := $(NATIVE)/test/driver/graph_errors_test
@@ -101,10 +106,10 @@ $(GRAPH_ERRORS): native/test/driver/graph_errors_test.cpp $(wildcard native/test
 	    $(GRAPH_CALLS:%=-Wl,--wrap=%) -L$(CUDA_ROOT)/lib -L$(CUDA_ROOT)/lib64 -lcudart_static -lrt -ldl $(TEST_LINK) -Wl,-rpath,'$$ORIGIN/../..'
 
 .PHONY: test-driver
-test-driver: cuda $(NATIVE)/test/device_test $(FAKE_DRIVER) $(GRAPH_ERRORS) $(FAKE_GPU)/libnf4j-cuda.so $(GPU_TEST) ## what is said of drivers, GPUs and graphs that cannot be used
+test-driver: cuda $(NATIVE)/test/device_test $(FAKE_DRIVER) $(GRAPH_ERRORS) $(FAKE_GPU)/libnf4j-cuda.so $(FAKE_CUBLAS) $(GPU_TESTS) ## drivers, GPUs and graphs that cannot be used, and what is asked of those that can
 	native/test/driver/driver.sh $(NATIVE)/test/device_test $(NATIVE)/test/driver
 	$(GRAPH_ERRORS)
-	$(GPU_TEST)
+	@set -e; for test in $(GPU_TESTS); do $$test; done
 
 # What make test compiles: CONTRIBUTING.md says why these.
 TESTED_ARCHS := 80 90a

@@ -227,7 +227,7 @@ int32_t stream_create(nf4j_stream *stream) {
     int32_t status = check(cudaSetDevice(gpu_of(stream->device)->ordinal), "the device cannot be chosen");
     if (status == NF4J_OK && !created->stream)
         status = check(cudaStreamCreateWithFlags(&created->stream, cudaStreamNonBlocking), "no stream");
-    if (status == NF4J_OK) status = cublas_open(created);
+    if (status == NF4J_OK) status = cublas_open(stream);
     if (status != NF4J_OK) stream_destroy(stream);
     return status;
 }

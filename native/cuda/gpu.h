@@ -23,7 +23,7 @@ struct GpuStream {
 };
 
 // Gives a new stream its cuBLAS, if there is one: making a handle allocates, which no operation may.
-int32_t cublas_open(GpuStream *stream);
+int32_t cublas_open(nf4j_stream *stream);
 void cublas_close(GpuStream *stream);
 
 }  // namespace nf4j::cuda

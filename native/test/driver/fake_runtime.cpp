@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <string>
 #include <utility>
 
 namespace {
@@ -24,9 +25,10 @@ struct Piece {
 };
 
 std::map<const void *, Piece> pieces;
-int64_t calls = 0;
-int64_t streams = 0;              // made, and not destroyed
-cudaStream_t asked_of = nullptr;  // the stream of the last launch, copy or wait
+std::map<std::string, int64_t> calls;  // by what was asked for
+int64_t streams = 0;                   // made, and not destroyed
+cudaStream_t asked_of = nullptr;       // the stream of the last launch, copy, prefetch or wait
+bool capturing = false;
 cudaError_t lost = cudaSuccess;
 
 int64_t number(const char *name, int64_t otherwise) {
@@ -53,7 +55,7 @@ bool takes_the_context(cudaError_t error) {
 }
 
 cudaError_t answer(const char *what) {
-    calls++;
+    calls[what]++;
     if (lost != cudaSuccess) return lost;
     const char *failing = std::getenv("FAKE_FAILING");
     if (!failing || std::strcmp(failing, what) != 0) return cudaSuccess;
@@ -84,10 +86,13 @@ cudaError_t allocate(void **memory, size_t bytes, cudaMemoryType type) {
     return cudaSuccess;
 }
 
-cudaError_t release(void *memory) {
+// Memory of the host's goes back another way than the GPU's.
+cudaError_t release(void *memory, bool pinned) {
     const cudaError_t error = answer("free");
     if (!memory || error != cudaSuccess) return error;
-    if (pieces.erase(memory) == 0) return cudaErrorInvalidValue;
+    const auto found = pieces.find(memory);
+    if (found == pieces.end() || (found->second.type == cudaMemoryTypeHost) != pinned) return cudaErrorInvalidValue;
+    pieces.erase(found);
     std::free(memory);
     return cudaSuccess;
 }
@@ -96,9 +101,14 @@ cudaError_t release(void *memory) {
 
 extern "C" {
 
-// For the test: what the GPU was asked so far, and on which stream since the last question, what it has allocated, and its streams.
-int64_t fake_calls() { return calls; }
-int64_t fake_stream() { return reinterpret_cast<int64_t>(std::exchange(asked_of, nullptr)); }
+// For the tests: what the GPU was asked so far, and on which stream since the last question, its streams, and what it has allocated.
+int64_t fake_calls_of(const char *what) { return calls[what]; }
+int64_t fake_calls() {
+    int64_t all = 0;
+    for (const auto &[what, count] : calls) all += count;
+    return all;
+}
+void *fake_stream() { return std::exchange(asked_of, nullptr); }
 int64_t fake_streams() { return streams; }
 int64_t fake_pieces() { return static_cast<int64_t>(pieces.size()); }
 
@@ -161,9 +171,9 @@ cudaError_t cudaMallocManaged(void **memory, size_t bytes, unsigned) {
 
 cudaError_t cudaMallocHost(void **memory, size_t bytes) { return allocate(memory, bytes, cudaMemoryTypeHost); }
 
-cudaError_t cudaFree(void *memory) { return release(memory); }
+cudaError_t cudaFree(void *memory) { return release(memory, false); }
 
-cudaError_t cudaFreeHost(void *memory) { return release(memory); }
+cudaError_t cudaFreeHost(void *memory) { return release(memory, true); }
 
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *attributes, const void *memory) {
     *attributes = {};
@@ -172,8 +182,9 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *attributes, const vo
     return answer("attribute");
 }
 
+// It waits.
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind) {
-    const cudaError_t error = answer("copy");
+    const cudaError_t error = answer("wait");
     if (error == cudaSuccess) std::memcpy(to, from, bytes);
     return error;
 }
@@ -192,8 +203,12 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_
     return error;
 }
 
-cudaError_t cudaMemPrefetchAsync(const void *, size_t, cudaMemLocation, unsigned, cudaStream_t stream) {
-    return answer_on(stream, "copy");
+cudaError_t cudaMemPrefetchAsync(const void *memory, size_t bytes, cudaMemLocation to, unsigned, cudaStream_t stream) {
+    const auto found = pieces.find(memory);
+    if (found == pieces.end() || found->second.type != cudaMemoryTypeManaged || bytes > found->second.bytes ||
+        to.type != cudaMemLocationTypeDevice || to.id != 0)
+        return cudaErrorInvalidValue;
+    return answer_on(stream, "prefetch");
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned) {
@@ -210,15 +225,20 @@ cudaError_t cudaStreamDestroy(cudaStream_t) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return answer_on(stream, "wait"); }
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus *status) {
-    *status = cudaStreamCaptureStatusNone;
-    return answer("stream");
+    *status = capturing ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+    return answer("capture");
 }
 
-// Graphs: nothing is captured, and nothing launched.
-cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) { return answer("graph"); }
+// Graphs: a stream is captured from begin to end, but nothing is kept, and nothing launched.
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+    const cudaError_t error = answer("graph");
+    capturing = error == cudaSuccess;
+    return error;
+}
 
 cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *graph) {
     *graph = reinterpret_cast<cudaGraph_t>(&calls);
+    capturing = false;
     return answer("graph");
 }
 

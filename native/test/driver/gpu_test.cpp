@@ -1,10 +1,6 @@
 // What becomes of a GPU's failures: out of memory, devices that the build cannot use, and lost ones, on the GPU that fake_runtime.cpp pretends to
 // be. Each in a process of its own, since a runtime that has lost its device stays so.
-#include "../support.h"
-
-#include <dlfcn.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "fake_gpu.h"
 
 #include <cstring>
 
@@ -12,65 +8,13 @@ using namespace nf4j::test;
 
 namespace {
 
-// FAKE_... for the runtime.
-void fake(const char *name, int64_t value) { setenv(name, std::to_string(value).c_str(), 1); }
-
-int64_t ask_fake(const char *function) {
-    static void *library = dlopen(FAKE_GPU "/libnf4j-cuda.so", RTLD_NOW | RTLD_NOLOAD);
-    const auto count = reinterpret_cast<int64_t (*)()>(library ? dlsym(library, function) : nullptr);
-    return check(count, "%s: %s", function, dlerror()) ? count() : -1;
-}
-
-bool says(const std::string &text) { return std::strstr(nf4j_last_error(), text.c_str()) != nullptr; }
-
-void expect(int32_t status, int32_t wanted, const std::string &text, const char *what) {
-    check(status == wanted && says(text), "%s: status %d, expected %d; '%s' is not in: %s", what, status, wanted,
-          text.c_str(), nf4j_last_error());
-}
-
-struct Opened {
-    nf4j_device *device = nullptr;
-    nf4j_stream *stream = nullptr;
-    void *memory = nullptr;
-    nf4j_tensor tensor = {};
-
-    static int32_t open(nf4j_device **device) {
-        const nf4j_device_options options = {sizeof options, NF4J_BACKEND_CUDA, 0, 0, NF4J_ISA_AUTO, 0};
-        return nf4j_device_open(&options, device);
-    }
-    explicit Opened(void *foreign_stream = nullptr) {
-        const nf4j_stream_options options = {sizeof options, 0, foreign_stream, 1 << 16};
-        must(open(&device), "device_open");
-        must(nf4j_stream_create(device, &options, &stream), "stream_create");
-        must(nf4j_memory_alloc(device, 64, &memory), "memory_alloc");
-        tensor = {memory, 4, 4, 4, NF4J_F32, 0};
-    }
-    int32_t fill() const { return nf4j_memory_fill(stream, 1, &tensor); }
-    int32_t copy() const {
-        static float host[16];
-        const nf4j_tensor to = {host, 4, 4, 4, NF4J_F32, 0};
-        return nf4j_memory_copy(stream, &tensor, &to);
-    }
-    void close() const {
-        must(nf4j_memory_free(device, memory), "memory_free");
-        must(nf4j_stream_destroy(stream), "stream_destroy");
-        must(nf4j_device_close(device), "device_close");
-    }
-};
-
-std::string probe() {
-    char text[1024];
-    must(nf4j_backend_probe(NF4J_BACKEND_CUDA, text, sizeof text), "backend_probe");
-    return text;
-}
-
 void test_working() {
     const Opened opened;
     check(probe().find("device 0: yes, Fake GPU, compute capability 8.0\n") == 0, "probe: %s", probe().c_str());
     must(opened.fill(), "memory_fill");
     must(nf4j_stream_synchronize(opened.stream), "stream_synchronize");
     opened.close();
-    check(ask_fake("fake_pieces") == 0 && ask_fake("fake_streams") == 0, "memory or a stream is lost");
+    check(pieces() == 0 && streams() == 0, "memory or a stream is lost");
 }
 
 // Another framework's stream is worked on and waited for, and stays the framework's.
@@ -79,13 +23,13 @@ void test_foreign_stream() {
     const Opened opened(&foreign);
     const auto expect_foreign = [&](int32_t status, const char *what) {
         must(status, what);
-        check(ask_fake("fake_stream") == reinterpret_cast<int64_t>(&foreign), "%s went to another stream", what);
+        check(asked_stream() == &foreign, "%s went to another stream", what);
     };
     expect_foreign(opened.fill(), "memory_fill");
     expect_foreign(opened.copy(), "memory_copy");
     expect_foreign(nf4j_stream_synchronize(opened.stream), "stream_synchronize");
     opened.close();
-    check(ask_fake("fake_streams") == 0, "a stream was made beside it, or it was destroyed");
+    check(streams() == 0, "a stream was made beside it, or it was destroyed");
 }
 
 // Every kind of memory names what was asked for, what is free and what there is; the device goes on.
@@ -93,7 +37,7 @@ void test_out_of_memory() {
     constexpr int64_t total = 64 << 20, too_much = total + 1;
     fake("FAKE_MEMORY", total);
     const Opened opened;
-    const int64_t pieces = ask_fake("fake_pieces");
+    const int64_t before = pieces();
     const auto expect_sizes = [&](int32_t status, const char *kind, const char *what) {
         expect(status, NF4J_OUT_OF_MEMORY, std::to_string(too_much) + " bytes of " + kind + " memory", what);
         nf4j_device_info info = {};
@@ -113,7 +57,7 @@ void test_out_of_memory() {
     const nf4j_stream_options options = {sizeof options, 0, nullptr, too_much};
     nf4j_stream *stream = nullptr;
     expect_sizes(nf4j_stream_create(opened.device, &options, &stream), "device", "stream_create");
-    check(!stream && ask_fake("fake_pieces") == pieces, "something is left of what failed");
+    check(!stream && pieces() == before, "something is left of what failed");
     must(opened.fill(), "memory_fill afterwards");
     must(nf4j_memory_alloc_paged(opened.device, total / 2, &data), "memory_alloc_paged afterwards");
     must(nf4j_memory_free(opened.device, data), "memory_free of pinned memory");
@@ -124,7 +68,7 @@ void test_out_of_memory() {
            "memory_fill");
     unsetenv("FAKE_FAILING");
     opened.close();
-    check(ask_fake("fake_pieces") == 0, "memory is lost");
+    check(pieces() == 0, "memory is lost");
     fake("FAKE_MEMORY", 100);
     nf4j_device *device = nullptr;
     expect(Opened::open(&device), NF4J_OUT_OF_MEMORY, "out of memory, 100 of the device's 100 bytes are free",
@@ -138,7 +82,7 @@ void expect_unusable(const std::string &why) {
     expect(Opened::open(&device), NF4J_BACKEND_UNAVAILABLE, "cuda: " + why, "device_open");
     check(!device, "device_open gave a device");
     check(probe().find(why) == 0, "'%s' is not in: %s", why.c_str(), probe().c_str());
-    check(ask_fake("fake_pieces") == 0, "memory is lost");
+    check(pieces() == 0, "memory is lost");
     // Who asks for no backend gets the processor.
     const nf4j_device_options options = {sizeof options, NF4J_BACKEND_AUTO, 0, 1, NF4J_ISA_AUTO, 0};
     must(nf4j_device_open(&options, &device), "device_open of any backend");
@@ -179,7 +123,7 @@ void test_lost(const char *failing, int error, int32_t (*call)(const Opened &)) 
     fake("FAKE_ERROR", error);
     expect(call(opened), NF4J_DEVICE_LOST, "the device is lost", failing);
 
-    const int64_t calls = ask_fake("fake_calls");
+    const int64_t calls = all_calls();
     const std::string closed = "close what was made from it";
     expect(opened.fill(), NF4J_DEVICE_LOST, closed, "memory_fill");
     expect(opened.copy(), NF4J_DEVICE_LOST, closed, "memory_copy");
@@ -194,7 +138,7 @@ void test_lost(const char *failing, int error, int32_t (*call)(const Opened &)) 
     info.struct_size = sizeof info;
     expect(nf4j_device_get_info(opened.device, &info), NF4J_DEVICE_LOST, closed, "device_get_info");
     check(!memory && !stream, "something was made on a lost device");
-    check(ask_fake("fake_calls") == calls, "%s: the runtime was asked again", failing);
+    check(all_calls() == calls, "%s: the runtime was asked again", failing);
 
     opened.close();
     nf4j_device *device = nullptr;
@@ -238,25 +182,14 @@ void test_lost_in_a_question() {
 }  // namespace
 
 int main() {
-    void (*const tests[])() = {test_working, test_foreign_stream, test_out_of_memory, test_too_old, test_no_code,
-                               test_call_that_fails, test_lost_in_a_launch, test_lost_in_a_copy,
-                               test_lost_in_an_allocation, test_lost_in_a_graph, test_lost_in_a_question,
-                               // All that driver_types.h calls an inconsistent state of the process, and an assertion.
-                               test_lost_in_a_wait<226>, test_lost_in_a_wait<700>, test_lost_in_a_wait<702>,
-                               test_lost_in_a_wait<710>, test_lost_in_a_wait<714>, test_lost_in_a_wait<715>,
-                               test_lost_in_a_wait<716>, test_lost_in_a_wait<717>, test_lost_in_a_wait<718>,
-                               test_lost_in_a_wait<719>, test_lost_in_a_wait<911>};
     setenv("NF4J_CUBLAS", "none", 1);  // a real one would find no GPU
-    int number = 0;
-    for (const auto test : tests) {
-        const pid_t child = fork();
-        if (child == 0) {
-            test();
-            std::exit(failures > 0 || checks == 0);
-        }
-        int status = -1;
-        waitpid(child, &status, 0);
-        check(status == 0, "test number %d of main() ended with status %x", ++number, static_cast<unsigned>(status));
-    }
-    return finish("gpu_test");
+    return run_each(
+        {test_working, test_foreign_stream, test_out_of_memory, test_too_old, test_no_code, test_call_that_fails,
+         test_lost_in_a_launch, test_lost_in_a_copy, test_lost_in_an_allocation, test_lost_in_a_graph,
+         test_lost_in_a_question,
+         // All that driver_types.h calls an inconsistent state of the process, and an assertion.
+         test_lost_in_a_wait<226>, test_lost_in_a_wait<700>, test_lost_in_a_wait<702>, test_lost_in_a_wait<710>,
+         test_lost_in_a_wait<714>, test_lost_in_a_wait<715>, test_lost_in_a_wait<716>, test_lost_in_a_wait<717>,
+         test_lost_in_a_wait<718>, test_lost_in_a_wait<719>, test_lost_in_a_wait<911>},
+        "gpu_test");
 }
