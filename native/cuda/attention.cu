@@ -1,13 +1,9 @@
 #include "cuda/attention_delta.cuh"
 #include "cuda/attention_tiles.cuh"
 #include "cuda/device.h"
-#include "cuda/devices.h"
+#include "cuda/explain.h"
 #include "cuda/families.h"
 #include "cuda/launch.h"
-
-#include <algorithm>
-#include <cstdio>
-#include <cstring>
 
 namespace nf4j::cuda {
 
@@ -176,22 +172,19 @@ int32_t attention_backward(nf4j_stream *stream, const nf4j_attention_options *op
     });
 }
 
-// What a call for one causal sequence of m tokens would take.
-int32_t explain_attention(int64_t m, int64_t heads, int64_t head_dim, int32_t dtype, const Traits &device, char *text,
-                          int64_t capacity) {
+int32_t explain_attention(int64_t m, int64_t heads, int64_t head_dim, int32_t dtype, const Traits &device, Text &text) {
     if (head_dim > largest_head_dim) return refuse_head_dim(head_dim);
-    const auto size = static_cast<size_t>(capacity);
     const auto d = static_cast<int>(head_dim);
     const auto delta_bytes = static_cast<long long>(m * heads * 4);
     if (takes_tensor_cores(d, dtype)) {
         with_bf16_tiles(d, [&](auto tiles) {
             using Tiles = decltype(tiles);
             const auto describe = [&](auto forward, auto dq, auto dkv, const char *why) {
-                std::snprintf(text, size,
-                              "mma_bf16, tiles of %dx%d (queries times heads, keys), dq %dx%d, dk and dv %dx%d (keys, "
-                              "queries), %d stages, %lld blocks forward, workspace of %lld bytes backward: %s",
-                              forward.rows, forward.cols, dq.rows, dq.cols, dkv.rows, dkv.cols, forward.stages,
-                              static_cast<long long>(ceil_div(m, forward.rows) * heads), delta_bytes, why);
+                text.add(
+                    "mma_bf16, tiles of %dx%d (queries times heads, keys), dq %dx%d, dk and dv %dx%d (keys, "
+                    "queries), %d stages, %lld blocks forward, workspace of %lld bytes backward: %s",
+                    forward.rows, forward.cols, dq.rows, dq.cols, dkv.rows, dkv.cols, forward.stages,
+                    static_cast<long long>(ceil_div(m, forward.rows) * heads), delta_bytes, why);
             };
             using Big = typename Tiles::BigForward;
             if (takes_big_tiles<Big>(m, heads, device))
@@ -204,28 +197,21 @@ int32_t explain_attention(int64_t m, int64_t heads, int64_t head_dim, int32_t dt
         });
     } else {
         with_f32_shape(d, dtype, [&](auto shape, auto) {
-            std::snprintf(text, size,
-                          "ffma_f32, tiles of %dx%d (queries, keys), 1 stage, %lld blocks forward, workspace of %lld "
-                          "bytes backward: %s",
-                          shape.rows, shape.cols, static_cast<long long>(ceil_div(m, shape.rows) * heads), delta_bytes,
-                          dtype == NF4J_F32 ? "F32 keeps its bits on FFMA alone" : "the head is wider than 128");
+            text.add(
+                "ffma_f32, tiles of %dx%d (queries, keys), 1 stage, %lld blocks forward, workspace of %lld bytes "
+                "backward: %s",
+                shape.rows, shape.cols, static_cast<long long>(ceil_div(m, shape.rows) * heads), delta_bytes,
+                dtype == NF4J_F32 ? "F32 keeps its bits on FFMA alone" : "the head is wider than 128");
             return NF4J_OK;
         });
     }
     const bool bf16 = dtype == NF4J_BF16;
     const double elements = static_cast<double>(m) * static_cast<double>(heads) * static_cast<double>(head_dim);
     // Each product costs two operations for each column of the head and each of the m (m + 1) / 2 pairs.
-    const double product = elements * static_cast<double>(m + 1);
-    const double bytes = 4 * elements * (bf16 ? 2 : 4);
-    size_t used = std::strlen(text);
-    std::snprintf(text + used, size - used, "; forward it moves %.3g MB and takes %.3g GFLOP, backward %.3g GFLOP",
-                  bytes / 1e6, 2 * product / 1e9, 5 * product / 1e9);
-    const KnownDevice *known = find_known_device(device.name);
-    if (!known) return NF4J_OK;
-    const double memory = bytes / known->bandwidth, arithmetic = 2 * product / (bf16 ? known->bf16 : known->f32);
-    used = std::strlen(text);
-    std::snprintf(text + used, size - used, ", forward at least %.3g us on %s: %s", std::max(memory, arithmetic) * 1e6,
-                  known->traits.name, memory > arithmetic ? "memory" : "arithmetic");
+    const double product = elements * static_cast<double>(m + 1), bytes = 4 * elements * (bf16 ? 2 : 4);
+    text.add("; backward it takes %.3g GFLOP; forward it moves %.3g MB and takes %.3g GFLOP", 5 * product / 1e9,
+             bytes / 1e6, 2 * product / 1e9);
+    text.add_floor(device, bytes, 2 * product, bf16);
     return NF4J_OK;
 }
 

@@ -1,14 +1,10 @@
 // The backend's table and the one symbol that its library exports.
-#include "cuda/cublas.h"
 #include "cuda/device.h"
-#include "cuda/elementwise.cuh"
+#include "cuda/explain.h"
 #include "cuda/families.h"
-#include "cuda/product.h"
 
-#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
-#include <cstring>
 
 namespace nf4j {
 
@@ -31,92 +27,6 @@ int32_t fail(int32_t status, const char *format, ...) {
 namespace cuda {
 
 namespace {
-
-// What has one kernel for all shapes.
-void explain_one_kernel(int32_t operation, char *text, int64_t capacity) {
-    const char *variant = "elementwise", *workspace = "0 bytes",
-               *why = "each thread computes a few neighbours of a row, whatever the shape";
-    char tiles[64];
-    std::snprintf(tiles, sizeof tiles, "no tiles, %d threads to a block", elementwise_threads);
-    switch (operation) {
-        case NF4J_OP_NF4_QUANTIZE:
-            variant = "nf4_encode";
-            workspace = "4 bytes for each block with double quantization, else of 0";
-            why = "a warp finds the scale of a block, then a warp encodes a tile";
-            std::snprintf(tiles, sizeof tiles, "tiles of %dx%d", nf4_tile_rows, nf4_tile_cols);
-            break;
-        case NF4J_OP_NORM:
-            variant = "norm";
-            workspace = "4 bytes for each column and chunk of rows, for the gradient of the weight";
-            why = "a block of threads adds up a row";
-            std::snprintf(tiles, sizeof tiles, "tiles of one row");
-            break;
-        case NF4J_OP_EMBEDDING:
-            variant = "embedding";
-            why = "forward copies rows; backward gives each row of the table its tokens in their order";
-            std::snprintf(tiles, sizeof tiles, "tiles of one row");
-            break;
-        case NF4J_OP_OPTIM:
-            variant = "multi_tensor";
-            workspace = "8 bytes for each chunk of the gradients, for their norm";
-            why = "one launch has chunks of many parameters";
-            std::snprintf(tiles, sizeof tiles, "tiles of one chunk");
-            break;
-        default: break;
-    }
-    std::snprintf(text, static_cast<size_t>(capacity), "%s, %s, workspace of %s: %s", variant, tiles, workspace, why);
-}
-
-int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, int64_t k, int32_t dtype, char *text,
-                int64_t capacity) {
-    // What is unknown of the operands: rows are taken for 16-byte aligned, LoRA's base for NF4 in blocks of 64 or more,
-    // other weights for dense.
-    const int64_t tokens = std::max<int64_t>(m, 1);
-    const auto product = [&](int64_t columns, int64_t depth, Weight weight, bool part_of_rows) {
-        const Access access = weight == Weight::nf4 ? Access::rows : Access::copied;
-        const ProductShape shape = {tokens, columns, depth, dtype == NF4J_BF16, access, weight, part_of_rows, false};
-        explain_product(shape, stream, text, capacity);
-    };
-    const auto append = [&](const char *format, auto value) {
-        const size_t used = std::strlen(text);
-        std::snprintf(text + used, static_cast<size_t>(capacity) - used, format, value);
-    };
-    const char *sums = dtype == NF4J_BF16 ? "; the adapters' partial sums take what is left of the workspace" : "";
-    const Weight nf4 = k % nf4_tile_cols == 0 ? Weight::nf4_row_scales : Weight::nf4;
-    switch (operation) {
-        case NF4J_OP_NF4_MATMUL: product(n, k, nf4, false); break;
-        case NF4J_OP_LORA_FORWARD:
-            product(n, k, nf4, false);
-            append("%s", sums);
-            break;
-        case NF4J_OP_NF4_MATMUL_BACKWARD: product(k, n, nf4, false); break;
-        case NF4J_OP_LORA_BACKWARD:
-            product(k, n, nf4, false);
-            append("; the workspace also has du, %lld bytes for each rank", static_cast<long long>(tokens * 4));
-            append("%s", sums);
-            break;
-        case NF4J_OP_DENSE_MATMUL:
-        case NF4J_OP_LOSS:
-            // Another number of rows is another kernel of cuBLAS': it stands before the first comma.
-            if (cublas_takes_size(stream, m, n, k, dtype)) {
-                std::snprintf(text, static_cast<size_t>(capacity),
-                              "cuBLAS for m = %lld, where both factors are BF16 without a bias; else ",
-                              static_cast<long long>(m));
-                const auto used = static_cast<int64_t>(std::strlen(text));
-                text += used;
-                capacity -= used;
-            }
-            product(n, k, Weight::dense, operation == NF4J_OP_LOSS);
-            if (operation == NF4J_OP_LOSS) {
-                append("; the workspace also has logits, %lld bytes for each token of a chunk",
-                       static_cast<long long>(ceil_div(n, 16) * 64));
-            }
-            break;
-        case NF4J_OP_ATTENTION: return explain_attention(m, n, k, dtype, traits_of(stream), text, capacity);
-        default: explain_one_kernel(operation, text, capacity);
-    }
-    return NF4J_OK;
-}
 
 Backend make_table() {
     Backend table = {};

@@ -46,9 +46,6 @@ decltype(nf4j_rope_backward) rope_backward;
 // attention.cu
 decltype(nf4j_attention_forward) attention_forward;
 decltype(nf4j_attention_backward) attention_backward;
-// What a call of one sequence would do, into text[capacity].
-int32_t explain_attention(int64_t m, int64_t heads, int64_t head_dim, int32_t dtype, const Traits &device, char *text,
-                          int64_t capacity);
 
 // mlp.cu
 decltype(nf4j_mlp_swiglu_forward) mlp_swiglu_forward;

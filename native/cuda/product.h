@@ -82,7 +82,4 @@ int32_t launch_nf4(nf4j_stream *stream, const char *name, const Product &product
 int32_t launch_few_rows(nf4j_stream *stream, const char *name, const Product &product, const Choice &choice);
 int32_t launch_wgmma(nf4j_stream *stream, const char *name, const Product &product, const Choice &choice);
 
-// What multiply would do, into text[capacity].
-void explain_product(const ProductShape &shape, const nf4j_stream *stream, char *text, int64_t capacity);
-
 }  // namespace nf4j::cuda

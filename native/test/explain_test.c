@@ -1,4 +1,4 @@
-/* nf4j_explain, of every operation on every backend that can be opened here: variant, tile, workspace, reason. */
+/* nf4j_explain, of every operation on every backend that can be opened here: variant, tile, workspace, reason, and on GPUs the floor. */
 #include "nf4j.h"
 #include "test.h"
 
@@ -67,6 +67,37 @@ static void test_choice(int32_t backend) {
     CHECK(strstr(many, " 256 bytes for each rank"), "du of 64 tokens: \"%s\"", many);
 }
 
+/* Of every operation, the time that a GPU cannot beat: bytes over the bandwidth of memory, or operations over their rate. */
+static void test_floors(const char *device) {
+    static const struct {
+        int32_t operation;
+        int64_t m, n, k;
+        const char *moves;
+        double bytes;
+    } streamed[] = {{NF4J_OP_NORM, 1024, 4096, 0, "; forward it moves 16.8 MB, ", 2 * 2 * 1024 * 4096},
+                    {NF4J_OP_ROPE, 1024, 4096, 0, "; forward it moves 16.8 MB, ", 2 * 2 * 1024 * 4096},
+                    {NF4J_OP_MLP, 1024, 4096, 0, "; forward it moves 25.2 MB, ", 3 * 2 * 1024 * 4096},
+                    {NF4J_OP_EMBEDDING, 1024, 4096, 0, "; forward it moves 16.8 MB, ", 2 * 2 * 1024 * 4096},
+                    {NF4J_OP_OPTIM, 1, 1000000, 0, "; AdamW with states of 32 bits moves 28 MB, ", 28e6},
+                    {NF4J_OP_MEMORY, 1024, 4096, 0, "; a copy moves 16.8 MB, ", 2 * 2 * 1024 * 4096},
+                    {NF4J_OP_NF4_QUANTIZE, 0, 1024, 4096, "; it moves 10.7 MB, ", 2.5625 * 1024 * 4096},
+                    {NF4J_OP_NF4_DEQUANTIZE, 0, 1024, 4096, "; it moves 10.7 MB, ", 2.5625 * 1024 * 4096}};
+    const double bandwidth = strcmp(device, "A100") == 0 ? 2.04e12 : 3.0e12; /* cuda/devices.h */
+    char text[1024], wanted[160];
+    for (size_t i = 0; i < sizeof streamed / sizeof streamed[0]; i++) {
+        CHECK_OK(nf4j_explain(stream, streamed[i].operation, streamed[i].m, streamed[i].n, streamed[i].k, NF4J_BF16,
+                              text, sizeof text));
+        snprintf(wanted, sizeof wanted, "%sat least %.3g us on %s: memory", streamed[i].moves,
+                 streamed[i].bytes / bandwidth * 1e6, device);
+        CHECK(strstr(text, wanted), "\"%s\" is not in \"%s\"", wanted, text);
+    }
+    snprintf(wanted, sizeof wanted, " us on %s: ", device);
+    for (int32_t operation = NF4J_OP_NF4_QUANTIZE; operation <= NF4J_OP_MEMORY; operation++) {
+        CHECK_OK(nf4j_explain(stream, operation, 512, 256, 128, NF4J_F32, text, sizeof text));
+        CHECK(strstr(text, wanted), "operation %d has no floor: \"%s\"", operation, text);
+    }
+}
+
 static void test_refusals(void) {
     char text[64] = "untouched", one[8];
     CHECK_REFUSED("explain: operation is 0, expected one of nf4j_operation (1 ... 15)",
@@ -112,6 +143,7 @@ int main(void) {
         test_refusals();
         if (devices[i].backend == NF4J_BACKEND_SIMT) {
             char text[64];
+            test_floors(devices[i].ordinal == 0 ? "A100" : "H100");
             CHECK_FAILS(NF4J_UNSUPPORTED, "attention: head_dim is 257, the kernels go up to 256",
                         nf4j_explain(stream, NF4J_OP_ATTENTION, 8, 4, 257, NF4J_F32, text, sizeof text));
         }
