@@ -92,7 +92,7 @@ $(NATIVE)/test/simt/%: native/test/simt/%.cpp $(wildcard native/test/*.h native/
 
 SIMT_RUN := $(NATIVE)/test/tools/simt_run
 
-$(SIMT_RUN): native/test/tools/simt_run.cpp $(wildcard native/test/*.h native/test/simt/*.h) native/include/nf4j.h | $(LIBRARY)
+$(SIMT_RUN): native/test/tools/simt_run.cpp $(wildcard native/test/*.h native/test/simt/*.h native/test/tools/*.h) native/include/nf4j.h | $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -O1 -g $(WARNINGS) $< -o $@ -Inative/include -Inative -L$(NATIVE) -lnf4j -pthread -Wl,-rpath,'$$ORIGIN/../..'
 
@@ -114,7 +114,7 @@ ladder: simt $(LADDER) ## climb docs/kernels.md: five kernels for one product, a
 .PHONY: test-simt
 test-simt: simt $(SIMT_TESTS) $(SIMT_RUN) $(LADDER) ## test the CUDA kernels on the host
 	@set -e; for test in $(SIMT_TESTS); do echo $$test; $$test; done
-	$(SIMT_RUN) nf4_matmul 5 40 96 bf16
+	native/test/tools/heads.sh $(SIMT_RUN)
 	$(LADDER) > $(NATIVE)/test/ladder.out || { cat $(NATIVE)/test/ladder.out; exit 1; }
 	native/ladder/library.sh $(SIMT_RUN) >> $(NATIVE)/test/ladder.out
 	@sed -n '/<!-- The l/,/^## /{/^|/p}' docs/kernels.md > $(NATIVE)/test/ladder.md

@@ -2,9 +2,7 @@
 //
 //   attention_f32.cuh, attention_f32_backward.cuh    FFMA: F32, and BF16 heads of more than 128
 //   attention_bf16.cuh, attention_bf16_backward.cuh  tensor cores: BF16
-//
-// Alone on the host: make simt-run OP=attention_forward M=tokens N=heads K=head_dim DTYPE=bf16 (or f32), and
-// OP=attention_backward; build/native/test/conformance --backend simt --op attention for all shapes.
+//   attention_tiles.cuh                              which of them a head takes, with which tiles
 #pragma once
 
 #include "cuda/global.cuh"

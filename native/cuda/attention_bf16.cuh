@@ -22,6 +22,8 @@
 // Floor: 4 head_dim FLOPs for each query, head and key seen, over the rate of tensor cores; or Q, K, V and out once,
 // over the bandwidth, which is the more with few queries. A fragment of K or V that ldmatrix brings feeds the products
 // of all 32 rows of a warp: with 16 of them shared memory would be the limit.
+//
+//     make simt-run OP=attention_forward M=96 N=2 K=64
 #pragma once
 
 #include "cuda/attention_fragments.cuh"

@@ -15,6 +15,8 @@
 //   step:  the tile landed | copy the next one into the other stage | two products, exp | sums
 //
 // Floor: 14 head_dim FLOPs (dQ 6, dK and dV 8) for each query, head and key seen, over the rate of tensor cores.
+//
+//     make simt-run OP=attention_backward M=96 N=2 K=64
 #pragma once
 
 #include "cuda/attention_bf16.cuh"

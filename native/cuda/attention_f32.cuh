@@ -1,10 +1,17 @@
 // Causal softmax attention, memory linear in length (Dao et al., "FlashAttention", 2022), in F32 on FFMA.
 //
-// A block has Shape::rows queries (forward, dq) or keys (dk, dv) of one head, eight threads to a row: thread (r, t)
-// computes the scores of row r with every eighth row of the other side, and owns the columns 4 t ... 4 t + 3 of every
-// 32 of the results. Tiles of the other side begin at multiples of Shape::cols within the sequence, and rows that a
-// query does not see change nothing, so a query's bits do not depend on the queries beside it. dk and dv go through the
-// queries, no atomics.
+// A block has Shape::rows queries (forward, dq) or keys (dk, dv) of one head, eight threads to a row:
+//
+//                        Shape::cols keys                results, head_dim columns
+//                  t =   0 1 2 ... 7 0 1 2 ... 7         0 0 0 0 1 1 1 1 ... 7 7 7 7 0 0 0 0 ...
+//   row r, threads |     scores                     |    sums                               |      8 r ... 8 r + 7
+//
+// Tiles of the other side begin at multiples of Shape::cols within the sequence, and rows that a query does not see change
+// nothing, so a query's bits do not depend on the queries beside it. dk and dv go through the queries, no atomics.
+//
+// Floor: 4 head_dim FLOPs for each query, head and key seen, over the rate of FFMA.
+//
+//     make simt-run OP=attention_forward M=50 N=2 K=32 DTYPE=f32
 #pragma once
 
 #include "cuda/attention.cuh"

@@ -1,5 +1,8 @@
 // The gradients of attention_f32.cuh, with p = exp(scale q.k - lse), ds = p (dout.v - delta) and delta = dout.out of the
-// row: dq = scale sum(ds k), dk = scale sum(ds q), dv = sum(p dout).
+// row: dq = scale sum(ds k), dk = scale sum(ds q), dv = sum(p dout). Its picture holds. Floor: 14
+// head_dim FLOPs (dq 6, dk and dv 8) for each query, head and key seen, over the rate of FFMA.
+//
+//     make simt-run OP=attention_backward M=50 N=2 K=32 DTYPE=f32
 #pragma once
 
 #include "cuda/attention_f32.cuh"

@@ -1,5 +1,10 @@
 // Operations that compute each element by itself: a functor f(i, columns), run for all columns of every row of a matrix,
 // `width` neighbours at a time. It says how many that are and whether the rows of all its tensors are aligned.
+//
+//   rows of 20 columns,     row 0   | thread 0 | thread 1 | thread 2 |     the last columns of a row go one by one
+//   width 8                 row 1   | thread 3 | thread 4 | thread 5 |
+//
+//     make simt-run OP=memory_add M=4 N=20
 #pragma once
 
 #include "cuda/global.cuh"

@@ -1,6 +1,13 @@
 // Softmax and its gradient for rows of logits [chunk, vocabulary] in F32, in the workspace, so that all begin at
-// multiples of 16 bytes. A block has one row, which it reads three times: from L2 after the first. Floor: the two products
-// beside it, which take nearly all of the time.
+// multiples of 16 bytes. A block has one row, thread t the 16 bytes t, t + 256, ... of it, and reads it three times, from L2
+// after the first:
+//
+//   largest logit  ->  sum of exp(logit - largest)  ->  the gradient, in the logit's place
+//
+// loss.cu has the products beside it, hidden [m, k] * head^T and the gradient * head, for as many tokens at a time as fit into
+// the workspace. Floor: those two, which take nearly all of the time.
+//
+//     make simt-run OP=loss_linear_cross_entropy M=4 N=1000 K=64
 #pragma once
 
 #include "cuda/global.cuh"

@@ -1,4 +1,7 @@
-// fill, cast, add. Floor: the bytes read and written over the copy bandwidth.
+// fill, cast, add of matrices [rows, cols], 16 bytes a thread (elementwise.cuh). Floor: the bytes that are read and written
+// over the bandwidth of memory.
+//
+//     make simt-run OP=memory_add M=16 N=1000
 #pragma once
 
 #include "cuda/elementwise.cuh"

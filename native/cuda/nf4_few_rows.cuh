@@ -35,6 +35,7 @@
 // tokens nor on their number, 1 to 64.
 //
 //     make simt-run OP=nf4_matmul M=8 N=512 K=1024
+//     make simt-run OP=nf4_matmul_backward M=8 N=512 K=512
 #pragma once
 
 #include "cuda/bf16_tile.cuh"

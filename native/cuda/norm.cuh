@@ -1,5 +1,20 @@
-// RMSNorm. A block has one row [n], which it reads twice: the second time from L1 or L2. Floor: the bytes of x and y
-// (forward), of x, dy and dx (backward) over the copy bandwidth.
+// RMSNorm of x [m, n]: y = x * rstd * weight [n], with rstd [m] = 1 / sqrt(mean(x^2) + eps).
+//
+//   y, dx     a block has a row: thread t the 16 bytes t, t + 256, ... of it
+//
+//             | 0 | 1 | ... | 255 | 0 | 1 | ...      its sum: of each thread, then of lanes, then of warps (reduce.cuh)
+//
+//   dweight   a block has 128 rows (a chunk) and 512 bytes of them, 16 for each lane
+//
+//             warp 0: rows 0, 8, ...  |  sums of its columns  |  in shared memory they are added in the warps' order, to
+//             warp 1: rows 1, 9, ...  |                       |  partial [chunks, n]; add_rows adds those of the chunks in
+//             ...                     |                       |  theirs
+//
+// Floor: the bytes of x and y (forward), of x, dy and dx (backward) over the bandwidth of memory. A row is read twice, the
+// second time from L1 or L2.
+//
+//     make simt-run OP=norm_forward M=16 N=1000
+//     make simt-run OP=norm_backward M=200 N=520
 //
 // aligned: all rows begin at multiples of 16 bytes.
 #pragma once

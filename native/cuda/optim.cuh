@@ -1,6 +1,15 @@
 // AdamW and the global norm for many parameters in one launch. A block has one chunk of one parameter; the list of
-// parameters travels in the kernel's arguments, so nothing is copied and the launch can be captured. Floor: the bytes
-// of gradients, parameters and states over the copy bandwidth.
+// parameters travels in the kernel's arguments, so nothing is copied and the launch can be captured:
+//
+//   parameter      | 0: 5000 elements       | 1: 100 | 2: 3000        |
+//   first block    | 0                      | 3      | 4              |      a block finds its parameter by bisection
+//   blocks         | 2048 | 2048 | 904      | 100    | 2048 | 952     |
+//
+// States of 8 bits have a scale for each 256 elements, one of each thread: a block of threads finds the largest, then every
+// thread its code. Floor: the bytes of gradients, parameters and states (28 for an element, 16 with states of 8 bits) over the
+// bandwidth of memory.
+//
+//     make simt-run OP=optim_adamw M=3 N=5000 DTYPE=f32
 #pragma once
 
 #include "cuda/dynamic_map.cuh"

@@ -13,6 +13,10 @@
 // Where c has few tiles, k is split (tiles.h): a block has one tile's share of it, the first one also the adapter.
 //
 // One step, for the tile that landed:  wait; decode; barrier; start the copy of the step after the next; multiply.
+//
+//     make simt-run OP=dense_matmul M=70 N=100 K=200
+//     make simt-run OP=nf4_matmul M=70 N=100 K=256
+//     make simt-run OP=nf4_matmul_backward M=70 N=128 K=256
 #pragma once
 
 #include "cuda/factor.cuh"

@@ -1,7 +1,14 @@
 // The product in F32 on FFMA: a block has 64x64 of c, a thread 4x4; k goes by 16 through two buffers in shared memory.
 //
-//   left [16 k][64 m]   right [16 k][64 n]       thread (ty, tx) of 16x16 reads left [k][4 ty ...] and right [k][4 tx
-//   ...]
+//                                  right [16 k][64 n]
+//                                  |   tx = 0 ... 15, four columns each |
+//   left [16 k][64 m]              +-------------------------------------+
+//   ty = 0 ... 15, four rows each  |   4x4 sums of thread (ty, tx)       |
+//
+// One step: the tile's quads go from registers to a buffer; barrier; the next tile is loaded into registers; multiply. Two
+// 16-byte loads from shared memory serve 16 FFMA. Floor: 2 m n k FLOPs over the rate of FFMA.
+//
+//     make simt-run OP=dense_matmul M=70 N=100 K=50 DTYPE=f32
 #pragma once
 
 #include "cuda/operand.cuh"

@@ -34,7 +34,7 @@
 // instructions round alike. An adapter with dropout (dx) stays there: factors between the two products would need the
 // sums in other registers, and there are no more.
 //
-// Run it alone: build/native/test/conformance --backend simt --isa sm_90a --op nf4_matmul
+//     NF4J_SIMT_DEVICE=H100 make simt-run OP=nf4_matmul M=70 N=256 K=256
 #pragma once
 
 #include "cuda/factor.cuh"

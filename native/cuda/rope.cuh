@@ -1,5 +1,12 @@
-// Rotary positions: the table of angles, which sine and cosine bound, and the rotation of the halves of each head. Floor
-// of that: the bytes of x and y over the copy bandwidth.
+// Rotary positions: the table of angles [m, head_dim], and the rotation of x [m, heads * head_dim] by it.
+//
+//   a head of a token    | x1: head_dim / 2 columns | x2: as many |      y1 = x1 cos - x2 sin
+//   the token's table    | cos                      | sin         |      y2 = x2 cos + x1 sin
+//
+// A thread has 16 bytes of x1 and those of x2 that they are paired with; heads of one token read the same row of the table,
+// from L1 or L2 after the first. Floor: the bytes of x and y over the bandwidth of memory; of the table, sine and cosine.
+//
+//     make simt-run OP=rope_forward M=16 N=256 K=64
 #pragma once
 
 #include "cuda/elementwise.cuh"

@@ -1,5 +1,7 @@
 // The second stage of products whose k is split: sums of the splits, added in ascending order, no atomics. The first
 // stage stores the sums of split s as rows s * m ... of a result of its own.
+//
+//     make simt-run OP=nf4_matmul M=70 N=64 K=1024
 #pragma once
 
 #include "cuda/elementwise.cuh"
