@@ -43,6 +43,8 @@ void test_operations_only_launch() {
         adapter.alpha = rank;
         adapter.a = &a;
         adapter.b = &b;
+        const nf4j_lora *const adapters[] = {&adapter};
+        const nf4j_tensor *const us[] = {&u};
         nf4j_matmul_options plain = {};
         plain.struct_size = sizeof plain;
         plain.transpose_b = 1;
@@ -70,6 +72,8 @@ void test_operations_only_launch() {
             {"nf4_matmul_backward", [&] { return nf4j_nf4_matmul_backward(s, &dy, &weight, &dx); }},
             {"dense_matmul", [&] { return nf4j_dense_matmul(s, &plain, &x, &dense, nullptr, &y); }},
             {"lora_forward", [&] { return nf4j_lora_forward(s, &x, &base, &adapter, &u, &y); }},
+            {"lora_project", [&] { return nf4j_lora_project(s, &x, adapters, 1, us); }},
+            {"lora_apply", [&] { return nf4j_lora_apply(s, &x, &base, &adapter, &u, &y); }},
             {"lora_backward", [&] { return nf4j_lora_backward(s, &x, &dy, &u, &base, &adapter, 0, &da, &db, &dx); }},
             {"norm_forward", [&] { return nf4j_norm_forward(s, &x, &gain, 1e-5f, &of_tokens, &y); }},
             {"norm_backward", [&] { return nf4j_norm_backward(s, &dy, &x, &gain, &of_tokens, 0, &dgain, &dx); }},
