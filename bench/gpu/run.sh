@@ -26,12 +26,14 @@ log=$out/log.txt
 : > "$log"
 : > "$WORK/steps"
 
+begin=$(date +%s)
+total=470 # seconds for all of it
+failed=0
+
 # cuBLAS comes with other people's packages, in folders of their own.
 if [ "$BACKEND" = cuda ] && [ -z "${NF4J_CUBLAS:-}" ]; then
-    for place in /usr/lib /usr/local /opt /root /home; do
-        found=$(find "$place" -name 'libcublas.so.1[23]' 2>/dev/null | sort -r | head -n 1)
-        [ -n "$found" ] && NF4J_CUBLAS=$found && export NF4J_CUBLAS && break
-    done
+    found=$(timeout 20 find /usr/lib /usr/local /opt /root /home -name 'libcublas.so.1[23]' 2>/dev/null | sort -r | head -n 1)
+    [ -n "$found" ] && export NF4J_CUBLAS="$found"
 fi
 sampler=
 if [ "$BACKEND" = cuda ]; then
@@ -39,10 +41,6 @@ if [ "$BACKEND" = cuda ]; then
     sampler=$!
 fi
 trap '[ -n "$sampler" ] && kill "$sampler"; rm -rf "$WORK"' EXIT
-
-begin=$(date +%s)
-total=470 # seconds for all steps
-failed=0
 
 # step NAME LIMIT KEPT COMMAND...: runs it for LIMIT seconds at most, and for no longer than leaves KEPT seconds to those that follow.
 step() {
@@ -87,7 +85,7 @@ step compute-sanitizer 80 0 sh "$KIT/steps.sh" sanitize
 # ---- one JSON file, one table ---------------------------------------------------------------------------------------------
 
 commit=$(cat "$KIT/COMMIT")
-facts=$(nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.sm,memory.total --format=csv,noheader 2>/dev/null | head -n 1)
+facts=$(timeout 10 nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.sm,memory.total --format=csv,noheader 2>/dev/null | head -n 1)
 [ "$BACKEND" = simt ] && facts='none: simt on the host, nothing here is a measurement'
 {
     printf '{"schema": "nf4j-gpu-check/1", "commit": "%s", "device": "%s", "seconds": %s,\n "steps": [' "$commit" "$facts" $(($(date +%s) - begin))

@@ -186,6 +186,11 @@ private:
         const int weights = slots_for(packed);
         std::vector<nf4j_nf4_weight> w;
         for (int i = 0; i < weights; i++) w.push_back(quantized(source));
+        std::vector<nf4j_tensor> dense;  // what the adapter would have without quantization
+        for (int i = 0; i < slots_for(2.0 * static_cast<double>(n * k)); i++) {
+            dense.push_back(zeros(NF4J_BF16, n, k));
+            must(nf4j_nf4_dequantize(stream_, &w[0], 0, &dense.back()));
+        }
         const nf4j_tensor a = random(NF4J_F32, rank, k), b = random(NF4J_F32, n, rank);
         const nf4j_tensor da = zeros(NF4J_F32, rank, k), db = zeros(NF4J_F32, n, rank);
         nf4j_lora adapter = {};
@@ -230,6 +235,24 @@ private:
                       }},
                      {"nf4.matmul_backward",
                       [&](int s) { must(nf4j_nf4_matmul_backward(stream_, at(y, s), at(w, s), at(dx, s))); }}});
+            if (smoke_ || m == 4096) {
+                std::vector<Contender> contenders = {
+                    {"nf4j", [&](int s) {
+                         nf4j_linear unquantized = {};
+                         unquantized.struct_size = sizeof unquantized;
+                         unquantized.dense = at(dense, s);
+                         must(nf4j_lora_forward(stream_, at(x, s), &unquantized, &adapter, at(u, s), at(y, s)));
+                     }}};
+                if (cublas_->found()) {
+                    contenders.push_back({"cublas", [&](int s) {
+                                              cublas_->multiply(at(x, s)->data, at(dense, s)->data, at(y, s)->data, m,
+                                                                n, k, true);
+                                          }});
+                }
+                measure({"lora.forward.dense", shape, m, n, k, product + adapters,
+                         2.0 * static_cast<double>(n * k) + x_bytes, y_bytes},
+                        slots, contenders);
+            }
             forget(kept_);
         }
         forget();
