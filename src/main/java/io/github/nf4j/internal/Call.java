@@ -83,7 +83,7 @@ public final class Call implements AutoCloseable {
         return argument(tensor);
     }
 
-    /// As [#input], for a struct to point to: the function that takes the struct is called by [#whileOpen].
+    /// As [#input], for a struct to point to. The C function is then called by [#whileOpen] where [#keepsArenas] says so.
     public MemorySegment inner(Tensor tensor) {
         noteRead(tensor);
         return pointedTo(tensor);
@@ -237,7 +237,13 @@ public final class Call implements AutoCloseable {
         reachable.add(object);
     }
 
-    /// The status of `function`, a C function that takes structs which point to memory of the caller's: its arenas stay open meanwhile.
+    /// Whether structs point into arenas of the caller's, so that [#whileOpen] is to call the C function. Where they do not, the function is
+    /// called as any other one, and no object is made for it.
+    public boolean keepsArenas() {
+        return !arenas.isEmpty();
+    }
+
+    /// The status of `function`, a C function: the caller's arenas that structs point into stay open meanwhile.
     public int whileOpen(IntSupplier function) {
         return arenas.during(function);
     }

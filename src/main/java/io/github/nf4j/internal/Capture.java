@@ -33,7 +33,7 @@ public final class Capture {
         for (MemorySegment segment : segments) {
             Call.checkUsable(segment, "a captured segment of " + segment.byteSize() + " bytes");
         }
-        return arenas.during(launch);
+        return arenas.isEmpty() ? launch.getAsInt() : arenas.during(launch);
     }
 
     /// Everything may be closed again.

@@ -41,6 +41,10 @@ final class OpenArenas {
         }
     }
 
+    boolean isEmpty() {
+        return segments.isEmpty();
+    }
+
     void clear() {
         segments.clear();
     }
@@ -49,9 +53,6 @@ final class OpenArenas {
     ///
     /// @throws IllegalStateException if one of them is closed already
     int during(IntSupplier function) {
-        if (segments.isEmpty()) {
-            return function.getAsInt();
-        }
         return segments.size() <= MOST_ON_ANY_STACK ? descend(function) : whileAnotherThreadDescends(function);
     }
 

@@ -25,7 +25,9 @@ public final class LoraOps {
             MemorySegment adapter = Structs.lora(call, lora);
             MemorySegment narrow = call.output(u);
             MemorySegment output = call.output(y);
-            call.check(call.whileOpen(() -> Nf4jH.nf4j_lora_forward(call.stream(), input, linear, adapter, narrow, output)));
+            call.check(call.keepsArenas()
+                    ? call.whileOpen(() -> Nf4jH.nf4j_lora_forward(call.stream(), input, linear, adapter, narrow, output))
+                    : Nf4jH.nf4j_lora_forward(call.stream(), input, linear, adapter, narrow, output));
         }
     }
 
@@ -47,7 +49,9 @@ public final class LoraOps {
                 adapters.setAtIndex(ValueLayout.ADDRESS, i, Structs.projected(call, loras.get(i)));
                 outputs.setAtIndex(ValueLayout.ADDRESS, i, call.innerOutput(us.get(i)));
             }
-            call.check(call.whileOpen(() -> Nf4jH.nf4j_lora_project(call.stream(), input, adapters, loras.size(), outputs)));
+            call.check(call.keepsArenas()
+                    ? call.whileOpen(() -> Nf4jH.nf4j_lora_project(call.stream(), input, adapters, loras.size(), outputs))
+                    : Nf4jH.nf4j_lora_project(call.stream(), input, adapters, loras.size(), outputs));
         }
     }
 
@@ -62,7 +66,9 @@ public final class LoraOps {
             MemorySegment adapter = Structs.applied(call, lora);
             MemorySegment narrow = call.input(u);
             MemorySegment output = call.output(y);
-            call.check(call.whileOpen(() -> Nf4jH.nf4j_lora_apply(call.stream(), input, linear, adapter, narrow, output)));
+            call.check(
+                    call.keepsArenas() ? call.whileOpen(() -> Nf4jH.nf4j_lora_apply(call.stream(), input, linear, adapter, narrow, output))
+                            : Nf4jH.nf4j_lora_apply(call.stream(), input, linear, adapter, narrow, output));
         }
     }
 
@@ -85,8 +91,11 @@ public final class LoraOps {
             MemorySegment toA = call.output(da, true);
             MemorySegment toB = call.output(db, true);
             MemorySegment toX = call.output(dx, accumulateDx);
-            call.check(call.whileOpen(() -> Nf4jH.nf4j_lora_backward(call.stream(), input, gradient, narrow, linear, adapter,
-                    accumulateDx ? 1 : 0, toA, toB, toX)));
+            call.check(call.keepsArenas()
+                    ? call.whileOpen(() -> Nf4jH.nf4j_lora_backward(call.stream(), input, gradient, narrow, linear, adapter,
+                            accumulateDx ? 1 : 0, toA, toB, toX))
+                    : Nf4jH.nf4j_lora_backward(call.stream(), input, gradient, narrow, linear, adapter, accumulateDx ? 1 : 0, toA, toB,
+                            toX));
         }
     }
 }

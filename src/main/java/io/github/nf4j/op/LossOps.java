@@ -28,8 +28,10 @@ public final class LossOps {
             MemorySegment wanted = call.input(labels);
             MemorySegment losses = call.output(loss);
             MemorySegment gradient = call.output(dhidden);
-            call.check(call.whileOpen(() -> Nf4jH.nf4j_loss_linear_cross_entropy(call.stream(), input, linear, wanted, gradScale, losses,
-                    gradient)));
+            call.check(call.keepsArenas()
+                    ? call.whileOpen(
+                            () -> Nf4jH.nf4j_loss_linear_cross_entropy(call.stream(), input, linear, wanted, gradScale, losses, gradient))
+                    : Nf4jH.nf4j_loss_linear_cross_entropy(call.stream(), input, linear, wanted, gradScale, losses, gradient));
         }
     }
 }

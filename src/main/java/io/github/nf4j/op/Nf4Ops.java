@@ -36,7 +36,8 @@ public final class Nf4Ops {
         try (Call call = Call.on(stream, "nf4.import")) {
             MemorySegment struct = struct(call, state);
             MemorySegment packed = call.weight(weight);
-            call.check(call.whileOpen(() -> Nf4jH.nf4j_nf4_import(call.stream(), struct, packed)));
+            call.check(call.keepsArenas() ? call.whileOpen(() -> Nf4jH.nf4j_nf4_import(call.stream(), struct, packed))
+                    : Nf4jH.nf4j_nf4_import(call.stream(), struct, packed));
         }
     }
 
@@ -47,7 +48,8 @@ public final class Nf4Ops {
         try (Call call = Call.on(stream, "nf4.export")) {
             MemorySegment struct = struct(call, state);
             MemorySegment packed = call.weight(weight);
-            call.check(call.whileOpen(() -> Nf4jH.nf4j_nf4_export(call.stream(), packed, struct)));
+            call.check(call.keepsArenas() ? call.whileOpen(() -> Nf4jH.nf4j_nf4_export(call.stream(), packed, struct))
+                    : Nf4jH.nf4j_nf4_export(call.stream(), packed, struct));
             return state.withNestedOffset(nf4j_nf4_state.nested_offset(struct));
         }
     }

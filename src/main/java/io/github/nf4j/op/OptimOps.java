@@ -22,8 +22,10 @@ public final class OptimOps {
         try (Call call = Call.on(stream, "optim.global_norm")) {
             MemorySegment array = array(call, parameters);
             MemorySegment output = call.output(norm);
-            call.check(call.whileOpen(() -> Nf4jH.nf4j_optim_global_norm(call.stream(), array, parameters.parameters().size(), maxNorm,
-                    output)));
+            call.check(call.keepsArenas()
+                    ? call.whileOpen(
+                            () -> Nf4jH.nf4j_optim_global_norm(call.stream(), array, parameters.parameters().size(), maxNorm, output))
+                    : Nf4jH.nf4j_optim_global_norm(call.stream(), array, parameters.parameters().size(), maxNorm, output));
         }
     }
 
@@ -38,7 +40,8 @@ public final class OptimOps {
         try (Call call = Call.on(stream, "optim.adamw_step")) {
             MemorySegment struct = struct(call, options);
             MemorySegment output = call.data(step);
-            call.check(call.whileOpen(() -> Nf4jH.nf4j_optim_adamw_step(call.stream(), struct, output)));
+            call.check(call.keepsArenas() ? call.whileOpen(() -> Nf4jH.nf4j_optim_adamw_step(call.stream(), struct, output))
+                    : Nf4jH.nf4j_optim_adamw_step(call.stream(), struct, output));
         }
     }
 
@@ -55,7 +58,9 @@ public final class OptimOps {
             MemorySegment struct = struct(call, options);
             MemorySegment array = array(call, parameters);
             MemorySegment factor = call.data(gradScale);
-            call.check(call.whileOpen(() -> Nf4jH.nf4j_optim_adamw(call.stream(), struct, array, parameters.parameters().size(), factor)));
+            call.check(call.keepsArenas()
+                    ? call.whileOpen(() -> Nf4jH.nf4j_optim_adamw(call.stream(), struct, array, parameters.parameters().size(), factor))
+                    : Nf4jH.nf4j_optim_adamw(call.stream(), struct, array, parameters.parameters().size(), factor));
         }
     }
 

@@ -19,22 +19,23 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedClass;
-import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /// That every Java method hands every argument to its place: small products written out in Java, with unequal
-/// dimensions and different values in each argument.
-@ParameterizedClass
-@EnumSource(names = {"REFERENCE", "CPU"})
+/// dimensions and different values in each argument. A shared arena is kept open for the calls, which are made in another way then.
+@ParameterizedClass(name = "{0}, arena shared: {1}")
+@CsvSource({"REFERENCE, false", "CPU, false", "CPU, true"})
 class OpsTest {
     private static final float TOLERANCE = 2e-5f;
     private static final long SEED = 4;
 
-    private final Arena arena = Arena.ofConfined();
+    private final Arena arena;
     private final Random random = new Random(SEED);
     private final Device device;
     private final Stream stream;
 
-    OpsTest(Backend backend) {
+    OpsTest(Backend backend, boolean shared) {
+        arena = shared ? Arena.ofShared() : Arena.ofConfined();
         device = Device.open(backend);
         stream = device.newStream();
     }
