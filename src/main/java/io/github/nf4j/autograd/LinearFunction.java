@@ -32,8 +32,10 @@ public final class LinearFunction {
 
     private static void backward(Tape tape, Variable x, LinearWeight base, Tensor dy) {
         switch (base) {
-            case LinearWeight.Dense dense -> tape.addGradient(x, (dx, accumulate) -> DenseOps.matmul(tape.stream(), false,
-                    false, 1, accumulate ? 1 : 0, dy, dense.weight(), null, dx));
+            case LinearWeight.Dense dense -> {
+                int beta = x.hasGradient() ? 1 : 0;
+                DenseOps.matmul(tape.stream(), false, false, 1, beta, dy, dense.weight(), null, tape.gradientOf(x));
+            }
             case LinearWeight.Nf4 nf4 -> {
                 PooledTensor dx = tape.takeLike(x.form());
                 Nf4Ops.matmulBackward(tape.stream(), dy, nf4.weight(), dx.tensor());
@@ -106,12 +108,9 @@ public final class LinearFunction {
 
     private static void backward(Tape tape, Variable x, LinearWeight base, LoraWeights lora, Parameter a, Parameter b,
                                  Tensor u, Tensor dy) {
-        if (x.requiresGrad()) {
-            tape.addGradient(x, (dx, accumulate) -> LoraOps.backward(tape.stream(), x.value(), dy, u, base, lora, accumulate,
-                    a.grad(), b.grad(), dx));
-        } else {
-            LoraOps.backward(tape.stream(), x.value(), dy, u, base, lora, false, a.grad(), b.grad(), null);
-        }
+        boolean accumulate = x.hasGradient();
+        Tensor dx = x.requiresGrad() ? tape.gradientOf(x) : null;
+        LoraOps.backward(tape.stream(), x.value(), dy, u, base, lora, accumulate, a.grad(), b.grad(), dx);
     }
 
     private static PooledTensor narrow(Tape tape, Variable x, Parameter a) {

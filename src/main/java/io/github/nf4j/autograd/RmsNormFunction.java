@@ -17,10 +17,14 @@ public final class RmsNormFunction {
         PooledTensor y = tape.takeLike(x.form());
         NormOps.forward(tape.stream(), x.value(), weight, eps, rstd.tensor(), y.tensor());
         Variable output = x.requiresGrad()
-                ? tape.recorded(y, dy -> tape.addGradient(x, (dx, accumulate) -> NormOps.backward(tape.stream(), dy.tensor(),
-                        x.value(), weight, rstd.tensor(), accumulate, null, dx)), x.pooled(), rstd)
+                ? tape.recorded(y, dy -> backward(tape, x, weight, rstd.tensor(), dy.tensor()), x.pooled(), rstd)
                 : tape.constant(y);
         rstd.release();
         return output;
+    }
+
+    private static void backward(Tape tape, Variable x, Tensor weight, Tensor rstd, Tensor dy) {
+        boolean accumulate = x.hasGradient();
+        NormOps.backward(tape.stream(), dy, x.value(), weight, rstd, accumulate, null, tape.gradientOf(x));
     }
 }

@@ -4,8 +4,6 @@ import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.op.CallTrace;
 import io.github.nf4j.op.MemoryOps;
-import java.util.ArrayDeque;
-import java.util.Deque;
 
 /// The operations of one forward pass whose derivatives will be asked for, and the memory of their values.
 ///
@@ -13,19 +11,18 @@ import java.util.Deque;
 /// the rule needs; [#backward] runs the rules from the last to the first and frees those values as it goes. Operations on
 /// frozen values alone are not recorded. An inference tape records nothing. Closing a tape takes all its memory back.
 public final class Tape implements AutoCloseable {
+    private static final PooledTensor[] NOTHING = {};
+
     private final TensorPool pool;
     private final boolean recording;
-    private final Deque<Node> nodes = new ArrayDeque<>();
+    private Node last;
     private String section;
 
+    /// One recorded operation.
+    ///
     /// @param section what the operation belongs to
-    private record Node(Variable output, BackwardRule rule, PooledTensor[] saved, String section) {
-    }
-
-    /// A kernel that writes a gradient or adds to it.
-    @FunctionalInterface
-    interface GradientKernel {
-        void run(Tensor dx, boolean accumulate);
+    /// @param before  the operation recorded before, or null
+    private record Node(Variable output, BackwardRule rule, PooledTensor[] saved, String section, Node before) {
     }
 
     private Tape(TensorPool pool, boolean recording) {
@@ -67,13 +64,17 @@ public final class Tape implements AutoCloseable {
     ///
     /// @param requiresGrad whether backward shall leave its gradient in [Variable#gradient]
     public Variable leaf(Tensor value, boolean requiresGrad) {
-        // held a second time for the owner of the memory: nothing works in place on it
-        return new Variable(new PooledTensor(value, () -> {}).hold(), requiresGrad && recording);
+        return new Variable(PooledTensor.borrowed(value), requiresGrad && recording);
     }
 
     /// The variable of an operation on frozen values.
     Variable constant(PooledTensor value) {
         return new Variable(value, false);
+    }
+
+    /// The variable of a recorded operation whose rule reads no values.
+    Variable recorded(PooledTensor value, BackwardRule rule) {
+        return recorded(value, rule, NOTHING);
     }
 
     /// The variable of a recorded operation.
@@ -84,14 +85,15 @@ public final class Tape implements AutoCloseable {
         for (PooledTensor tensor : saved) {
             tensor.hold();
         }
-        nodes.push(new Node(output, rule, saved, section));
+        last = new Node(output, rule, saved, section, last);
         return output;
     }
 
     /// Runs the rules from the last operation to the first.
     public void backward() {
-        while (!nodes.isEmpty()) {
-            Node node = nodes.pop();
+        while (last != null) {
+            Node node = last;
+            last = node.before;
             PooledTensor dy = node.output.pooledGradient();
             if (dy != null) {
                 node.output.setGradient(null);
@@ -117,22 +119,18 @@ public final class Tape implements AutoCloseable {
         return tensor.heldOnce() ? tensor.hold() : takeLike(tensor.tensor());
     }
 
-    /// Lets a kernel write the gradient of `x`, or add to it where there is one.
-    void addGradient(Variable x, GradientKernel kernel) {
+    /// Where a kernel is to write the gradient of `x`, or to add to it where [Variable#hasGradient] says so.
+    Tensor gradientOf(Variable x) {
         PooledTensor gradient = x.pooledGradient();
         if (gradient == null) {
-            gradient = takeLike(x.form());
-            kernel.run(gradient.tensor(), false);
-            x.setGradient(gradient);
-            return;
-        }
-        if (!gradient.heldOnce()) {
+            x.setGradient(takeLike(x.form()));
+        } else if (!gradient.heldOnce()) { // somebody else reads it
             PooledTensor copy = takeLike(x.form());
             MemoryOps.copy(stream(), gradient.tensor(), copy.tensor());
             gradient.release();
             x.setGradient(copy);
         }
-        kernel.run(x.pooledGradient().tensor(), true);
+        return x.gradient();
     }
 
     /// Makes `dx` the gradient of `x`, without a copy, or adds it to the one there is; drops it where `x` needs none. The caller's
@@ -143,7 +141,8 @@ public final class Tape implements AutoCloseable {
         } else if (x.pooledGradient() == null) {
             x.setGradient(dx);
         } else {
-            addGradient(x, (sum, _) -> MemoryOps.add(stream(), sum, dx.tensor(), sum));
+            Tensor sum = gradientOf(x);
+            MemoryOps.add(stream(), sum, dx.tensor(), sum);
             dx.release();
         }
     }
@@ -151,7 +150,7 @@ public final class Tape implements AutoCloseable {
     /// Takes back the memory of every variable of this tape.
     @Override
     public void close() {
-        nodes.clear();
+        last = null;
         pool.reset();
     }
 }

@@ -9,22 +9,45 @@ import java.util.ArrayList;
 import java.util.List;
 
 /// Device memory for the activations and gradients of a step, reused from step to step: a few large slabs that grow while the
-/// first steps run, and no allocation afterwards. A tensor that has gone back may be handed out again while operations that
-/// were queued before still use it, so one pool serves one stream, and one thread at a time.
+/// first steps run, and no allocation afterwards. Nor are there new objects where a step takes what the last one took and released.
+///
+/// A tensor that has gone back may be handed out again while operations that were queued before still use it, so one pool serves
+/// one stream, and one thread at a time.
 public final class TensorPool implements AutoCloseable {
     /// Enough for the vector units of every backend and for whole memory transactions of GPUs.
     private static final long ALIGNMENT = 256;
     private static final long SMALLEST_SLAB = 1 << 20;
     /// A new slab is at least the pool's size divided by this: few slabs, and little in them that is never used.
     private static final long GROWTH_DIVISOR = 8;
+    /// Objects of one step that the next may use again; a longer step makes new ones for the rest.
+    private static final int REMEMBERED = 1 << 14;
 
     private final Stream stream;
     private final List<Slab> slabs = new ArrayList<>();
+    /// What was taken since the last reset, in that order; from `taken` on, by the step before.
+    private final List<PooledTensor> step = new ArrayList<>();
+    private int taken;
     private long generation;
     private long liveBytes;
     private long peakBytes;
 
-    private record Slab(Memory memory, FreeRanges free) {
+    /// One allocation, and what is free in it.
+    final class Slab {
+        private final Memory memory;
+        private final FreeRanges free;
+
+        private Slab(Memory memory) {
+            this.memory = memory;
+            this.free = new FreeRanges(memory.bytes());
+        }
+
+        /// @param takenIn the generation in which the range was taken: what a reset has taken back is not given back a second time
+        void giveBack(long offset, long bytes, long takenIn) {
+            if (takenIn == generation) {
+                free.giveBack(offset, bytes);
+                liveBytes -= bytes;
+            }
+        }
     }
 
     public TensorPool(Stream stream) {
@@ -57,21 +80,30 @@ public final class TensorPool implements AutoCloseable {
         long offset = best.free.take(bytes, bestFit);
         liveBytes += bytes;
         peakBytes = Math.max(peakBytes, liveBytes);
-        Slab slab = best;
-        long taken = generation;
-        return new PooledTensor(Tensor.of(slab.memory, offset, dtype, rows, cols), () -> {
-            // what a reset has already taken back is not given back a second time
-            if (taken == generation) {
-                slab.free.giveBack(offset, bytes);
-                liveBytes -= bytes;
-            }
-        });
+        return objectFor(best, offset, bytes, dtype, rows, cols).handOut(generation);
+    }
+
+    /// The object that stood for this tensor at the same point of the last step, else a new one.
+    private PooledTensor objectFor(Slab slab, long offset, long bytes, DType dtype, long rows, long cols) {
+        boolean known = taken < step.size();
+        if (known && step.get(taken).fits(slab, offset, dtype, rows, cols)) {
+            return step.get(taken++);
+        }
+        PooledTensor made = new PooledTensor(Tensor.of(slab.memory, offset, dtype, rows, cols), slab, offset, bytes);
+        if (known) {
+            step.set(taken++, made);
+        } else if (taken < REMEMBERED) {
+            step.add(made);
+            taken++;
+        }
+        return made;
     }
 
     /// Takes every tensor back, whether released or not; none of them may be used any more. Slabs that accumulated are merged
     /// into one, so that the next step has room without fragments.
     public void reset() {
         generation++;
+        taken = 0;
         liveBytes = 0;
         if (slabs.size() > 1) {
             long bytes = reservedBytes();
@@ -99,7 +131,7 @@ public final class TensorPool implements AutoCloseable {
 
     private Slab grow(long bytes) {
         long size = roundUp(Math.max(bytes, Math.max(SMALLEST_SLAB, reservedBytes() / GROWTH_DIVISOR)));
-        Slab slab = new Slab(Memory.allocate(stream.device(), size), new FreeRanges(size));
+        Slab slab = new Slab(Memory.allocate(stream.device(), size));
         slabs.add(slab);
         return slab;
     }
@@ -126,6 +158,8 @@ public final class TensorPool implements AutoCloseable {
         }
         slabs.forEach(slab -> slab.memory.close());
         slabs.clear();
+        step.clear();
+        taken = 0;
         if (failure != null) {
             throw failure;
         }

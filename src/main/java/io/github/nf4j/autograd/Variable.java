@@ -8,13 +8,11 @@ import io.github.nf4j.Tensor;
 /// alive beyond that. A function whose documentation says that it consumes an argument releases it on the caller's behalf.
 public final class Variable {
     private final PooledTensor value;
-    private final Tensor form;
     private final boolean requiresGrad;
     private PooledTensor gradient;
 
     Variable(PooledTensor value, boolean requiresGrad) {
         this.value = value;
-        this.form = value.tensor();
         this.requiresGrad = requiresGrad;
     }
 
@@ -34,6 +32,8 @@ public final class Variable {
     }
 
     /// Gives up the caller's hold on the value.
+    ///
+    /// @throws IllegalStateException if nobody holds it any more
     public void release() {
         value.release();
     }
@@ -44,13 +44,19 @@ public final class Variable {
 
     /// Shape and type, which outlive the value.
     Tensor form() {
-        return form;
+        return value.form();
     }
 
+    boolean hasGradient() {
+        return gradient != null;
+    }
+
+    /// The gradient, or null where none has arrived.
     PooledTensor pooledGradient() {
         return gradient;
     }
 
+    /// Makes `gradient` the gradient, with the caller's hold on it, or with null takes it away.
     void setGradient(PooledTensor gradient) {
         this.gradient = gradient;
     }

@@ -2,6 +2,8 @@ package io.github.nf4j.autograd;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNotSame;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -104,15 +106,39 @@ class TensorPoolTest {
         assertThrows(IllegalStateException.class, tensor::release);
     }
 
+    /// A closed stream's operations are over, so that there is nothing to wait for: the pool still frees its memory.
     @Test
     void aStreamMayBeClosedBeforeItsPool() {
-        pool.take(DType.F32, 3, 5);
+        PooledTensor tensor = pool.take(DType.F32, 3, 5);
         stream.close();
-        assertThrows(IllegalStateException.class, device::close, "the pool's memory is the device's");
+        String inUse = assertThrows(IllegalStateException.class, device::close).getMessage();
+        assertTrue(inUse.contains("in use 1 time;"), inUse);
         pool.close();
         assertEquals(0, pool.reservedBytes());
+        assertThrows(IllegalStateException.class, () -> tensor.tensor().getFloat(0, 0));
         device.close();
         assertThrows(IllegalStateException.class, device::info);
+    }
+
+    @Test
+    void aStepThatRepeatsTheLastMakesNoObjects() {
+        PooledTensor first = pool.take(DType.F32, 3, 5);
+        first.release();
+        PooledTensor second = pool.take(DType.F32, 3, 5);
+        assertNotSame(first, second, "in one step a released tensor stays released");
+        second.release();
+        pool.reset();
+        assertSame(first, pool.take(DType.F32, 3, 5));
+        assertEquals(256, pool.liveBytes());
+        PooledTensor beside = pool.take(DType.F32, 3, 5);
+        assertNotSame(second, beside, "it lies elsewhere");
+        assertNotEquals(first.tensor().segment().address(), beside.tensor().segment().address());
+        first.release();
+        beside.release();
+        pool.reset();
+        PooledTensor other = pool.take(DType.F32, 5, 3);
+        assertNotSame(first, other);
+        assertEquals(5, other.tensor().rows());
     }
 
     @Test

@@ -1,6 +1,7 @@
 package io.github.nf4j.bench.jmh;
 
 import io.github.nf4j.Tensor;
+import io.github.nf4j.autograd.LinearCrossEntropyFunction;
 import io.github.nf4j.autograd.LinearFunction;
 import io.github.nf4j.autograd.SwiGluFunction;
 import io.github.nf4j.autograd.Tape;
@@ -20,7 +21,7 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
-/// What recording and running a tape costs beside its kernels: one MLP on one token, forward alone and with backward.
+/// What recording and running a tape costs beside its kernels: one MLP on one token, forward alone and with its loss and backward.
 ///
 ///     bench/nf4j-jmh TapeCost -prof gc
 @State(Scope.Thread)
@@ -37,6 +38,8 @@ public class TapeCost {
     private Tensor x;
     private LinearWeight gate;
     private LinearWeight up;
+    private LinearWeight head;
+    private Tensor labels;
 
     @Setup
     public void open() {
@@ -45,6 +48,8 @@ public class TapeCost {
         x = small.tensor(1, WIDTH);
         gate = LinearWeight.dense(small.tensor(WIDTH, WIDTH), null);
         up = LinearWeight.dense(small.tensor(WIDTH, WIDTH), null);
+        head = LinearWeight.dense(small.tensor(WIDTH, WIDTH), null);
+        labels = small.zero();
     }
 
     @TearDown
@@ -72,9 +77,9 @@ public class TapeCost {
     public float forwardAndBackward() {
         try (Tape tape = Tape.recording(pool)) {
             Variable leaf = tape.leaf(x, true);
-            forward(tape, leaf);
+            LinearCrossEntropyFunction.apply(tape, forward(tape, leaf), head, labels, 1).release();
             tape.backward();
-            return x.getFloat(0, 0);
+            return leaf.gradient().getFloat(0, 0);
         }
     }
 
