@@ -14,8 +14,10 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ScopeType;
 import picocli.CommandLine.Spec;
+import picocli.CommandLine.UnmatchedArgumentException;
 
 /// The `nf4j-bench` command. Its exit codes are those of [ExitCode].
 @Command(name = "nf4j-bench", mixinStandardHelpOptions = true, version = "nf4j-bench 0.1.0",
@@ -48,12 +50,23 @@ public final class Main implements Runnable {
                 .registerConverter(TrainCommand.Base.class, new NameConverter<>(List.of(TrainCommand.Base.values())))
                 .registerConverter(GateOptions.FailOn.class, new NameConverter<>(List.of(GateOptions.FailOn.values())))
                 .setUsageHelpAutoWidth(true)
+                .setParameterExceptionHandler((e, arguments) -> refused(e))
                 .setExecutionExceptionHandler((e, command, parsed) -> main.failed(e, command.getErr()));
     }
 
     @Override
     public void run() {
-        throw new CommandLine.ParameterException(spec.commandLine(), "Missing command");
+        throw new ParameterException(spec.commandLine(), "Missing command");
+    }
+
+    /// In a line or two: above a page of help nobody would see them.
+    private static int refused(ParameterException e) {
+        PrintWriter err = e.getCommandLine().getErr();
+        err.println(e.getMessage());
+        UnmatchedArgumentException.printSuggestions(e, err);
+        err.println("See " + e.getCommandLine().getCommandSpec().qualifiedName() + " --help.");
+        err.flush();
+        return ExitCode.UNUSABLE;
     }
 
     /// Never 1: a harness that fails has not shown a regression.

@@ -51,7 +51,8 @@ public final class ResultFiles {
         } catch (NoSuchFileException e) {
             throw new UnreadableException(file, "no such file", e);
         } catch (JsonProcessingException e) {
-            throw new UnreadableException(file, "damaged, or not a result of nf4j-bench: " + e.getOriginalMessage(), e);
+            throw new UnreadableException(file, "damaged, or not a result of nf4j-bench: "
+                    + e.getOriginalMessage().replaceFirst(" \\(start marker at .*", ""), e);
         } catch (CharacterCodingException e) {
             throw new UnreadableException(file, "damaged, or not a result of nf4j-bench: it is no UTF-8", e);
         } catch (IOException | NullPointerException e) {

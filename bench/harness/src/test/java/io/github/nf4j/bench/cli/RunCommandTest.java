@@ -159,6 +159,17 @@ class RunCommandTest {
     }
 
     @Test
+    void whatIsWrongIsNotBuriedInHelp() {
+        CommandRun option = CommandRun.of("run", "--suit", "smoke", "--out", "unused.json");
+        assertEquals(2, option.exitCode());
+        assertTrue(option.err().contains("--suite") && option.err().contains("See nf4j-bench run --help."), option::toString);
+        assertTrue(option.err().lines().count() <= 3 && option.out().isEmpty(), option::toString);
+        CommandRun command = CommandRun.of("reprot");
+        assertEquals(2, command.exitCode());
+        assertTrue(command.err().contains("report") && command.err().lines().count() <= 3, command::toString);
+    }
+
+    @Test
     void theSuiteLimitsEndsWithItsGoalsAndFailsWhileOneIsMissed() {
         CommandRun run = CommandRun.of("run", "--suite", "limits", "--op", "^nf4.matmul$", "--shape", "tinyllama.*q,.*m=1,", "--peers",
                 "nf4j-c",
