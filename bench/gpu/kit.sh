@@ -11,7 +11,7 @@ jdk=$(bin/find-jdk)
 name=nf4j-gpu-kit
 kit=$build/gpu-check/$name
 rm -rf "$kit"
-mkdir -p "$kit/lib/test" "$kit/lib/bench" "$kit/jars" "$kit/demo"
+mkdir -p "$kit/lib/test" "$kit/lib/bench" "$kit/jars" "$kit/demo" "$kit/bench"
 
 # Libraries and programs keep their places to each other: programs look for libnf4j one folder up.
 for library in libnf4j libnf4j-cuda libnf4j-simt; do
@@ -56,6 +56,7 @@ find "$kit/jre" -name '*.so' -exec ${STRIP:-strip} --strip-unneeded {} +
 "$jdk/bin/java" --enable-native-access=ALL-UNNAMED -Dnf4j.library.path="$build/native" -cp "$(cat "$build/test-classpath")" \
     io.github.nf4j.nn.TrainingFixture "$kit/fixtures"
 cp demo/train.jsonl demo/heldout.jsonl "$kit/demo/"
+cp bench/goals.json "$kit/bench/"
 cp bench/gpu/run.sh bench/gpu/steps.sh bench/gpu/nf4j "$kit/"
 ln -s nf4j "$kit/nf4j-bench"
 commit=$(git rev-parse HEAD 2>/dev/null || echo unknown)

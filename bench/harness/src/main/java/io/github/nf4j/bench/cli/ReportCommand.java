@@ -1,18 +1,24 @@
 package io.github.nf4j.bench.cli;
 
 import io.github.nf4j.bench.compare.RowHistory;
+import io.github.nf4j.bench.goals.Goal;
+import io.github.nf4j.bench.goals.Goals;
+import io.github.nf4j.bench.report.GoalReport;
 import io.github.nf4j.bench.report.HtmlReport;
 import io.github.nf4j.bench.report.MarkdownReport;
 import io.github.nf4j.bench.report.PeerChart;
 import io.github.nf4j.bench.report.Picture;
 import io.github.nf4j.bench.result.ResultFile;
 import io.github.nf4j.bench.result.ResultFiles;
+import io.github.nf4j.bench.run.Checkout;
 import io.github.nf4j.io.AtomicFile;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -52,7 +58,9 @@ final class ReportCommand implements Callable<Integer> {
                     all.size() - runs.size(), all.size());
         }
         String history = MarkdownReport.of(RowHistory.of(runs, THRESHOLD));
-        String table = MarkdownReport.of(last) + (history.isEmpty() ? "" : "\n" + history);
+        List<Goal.Outcome> outcomes = Goals.of(Checkout.current()).judge(last);
+        String goals = outcomes.isEmpty() ? "" : GoalReport.of(outcomes);
+        String table = Stream.of(MarkdownReport.of(last), history, goals).filter(part -> !part.isEmpty()).collect(Collectors.joining("\n"));
         if (markdown == null) {
             spec.commandLine().getOut().println(table);
             spec.commandLine().getOut().flush();
@@ -65,7 +73,7 @@ final class ReportCommand implements Callable<Integer> {
             picture.writePng(png);
         }
         if (html != null) {
-            AtomicFile.write(html, HtmlReport.of(runs, THRESHOLD));
+            AtomicFile.write(html, HtmlReport.of(runs, outcomes, THRESHOLD));
         }
         return ExitCode.OK;
     }

@@ -3,6 +3,7 @@ package io.github.nf4j.bench.report;
 import io.github.nf4j.bench.compare.FileComparison;
 import io.github.nf4j.bench.compare.RowComparison.Kind;
 import io.github.nf4j.bench.compare.RowHistory;
+import io.github.nf4j.bench.goals.Goal;
 import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.ResultFile;
 import java.util.List;
@@ -18,13 +19,15 @@ public final class HtmlReport {
 
     /// The last of the runs in full, against the first, and each row's way from one to the other.
     ///
-    /// @param runs of one machine, oldest first
-    public static String of(List<ResultFile> runs, double threshold) {
+    /// @param runs     of one machine, oldest first
+    /// @param outcomes of the goals that the last run has
+    public static String of(List<ResultFile> runs, List<Goal.Outcome> outcomes, double threshold) {
         ResultFile last = runs.getLast();
         StringBuilder body = new StringBuilder();
         section(body, "Roofline", "Each dot is a case: blue F32, green BF16, grey with warm caches. The lines are what this machine was "
                 + "measured to do.", svg(Charts.roofline(last)));
         section(body, "Beside peers", "Each dot is a shape; the best peer is the fastest of that row.", svg(PeerChart.of(last)));
+        section(body, "Goals", "", outcomes.isEmpty() ? "" : table(GoalReport.of(outcomes)));
         List<CaseResult> steps = last.cases().stream().filter(row -> row.key().scope().equals("step")).toList();
         section(body, "Training steps", "Medians; the peak is that of a process, loading included.",
                 steps.isEmpty() ? "" : table(TrainingReport.of(steps)));

@@ -77,6 +77,20 @@ class ReportCommandTest {
         assertTrue(html.contains("Training steps") && html.contains("<td>peft-lora-f32</td>"), html);
     }
 
+    @Test
+    void aRunOfASuiteWithGoalsIsJudgedAgain() throws IOException {
+        CaseResult steps = Samples.steps(300, Samples.stepPeer("nf4j-lora-f32", 400));
+        Path smoke = file(1, "box", steps);
+        assertFalse(CommandRun.of("report", smoke.toString()).out().contains("goals met"));
+        Path limits = Files.writeString(smoke, Files.readString(smoke).replace("\"suite\" : \"smoke\"", "\"suite\" : \"limits\""));
+        CommandRun run = CommandRun.of("report", limits.toString(), "--html", page().toString());
+        assertEquals(0, run.exitCode(), run::toString);
+        // no slower than LoRA; faster than PEFT and smaller: not measured
+        assertTrue(run.out().contains("| nf4j-lora-f32 1.00 us | 2.00 us | 1.000 | 1.000 | met |"), run::toString);
+        assertTrue(run.out().strip().endsWith("1 of 3 goals met"), run::toString);
+        assertTrue(Files.readString(page()).contains("<h2>Goals</h2>"));
+    }
+
     private CommandRun report(List<Path> past, Path latest) {
         List<String> arguments = new ArrayList<>(List.of("report", latest.toString(), "--html", page().toString()));
         past.forEach(file -> arguments.add(file.toString()));
