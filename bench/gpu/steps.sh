@@ -55,12 +55,15 @@ demo() {
         "$KIT/nf4j" eval --backend "$BACKEND" --model "$MODEL" --adapter "$WORK/demo" --data "$KIT/demo/heldout.jsonl" --exact-match
 }
 
+# The table and the goals are nf4j-bench's, as of any result file.
 kernels() {
     size=
     [ "$BACKEND" = simt ] && size=--smoke
     "$KIT/lib/bench/gpu_bench" --backend "$BACKEND" $size --commit "$(cat "$KIT/COMMIT")" --json "$WORK/kernels.json" \
-        --sha256 "$(sha256sum "$KIT/lib/libnf4j-$BACKEND.so" | cut -c 1-64)" \
-        --markdown "$WORK/kernels.md"
+        --sha256 "$(sha256sum "$KIT/lib/libnf4j-$BACKEND.so" | cut -c 1-64)"
+    status=$?
+    "$KIT/nf4j-bench" report "$WORK/kernels.json" --md "$WORK/kernels.md" || status=1
+    return $status
 }
 
 race() {

@@ -2,12 +2,11 @@
 // followed by cuBLAS, and beside the bandwidth of a copy.
 //
 //     gpu_bench [--backend cuda|simt] [--seconds N] [--smoke] [--commit TEXT] [--json FILE --sha256 OF_LIBRARY]
-//               [--markdown FILE]
 //
 // Calls are recorded as a graph and timed by the device's events, so the host's queueing is not in them. A row's
 // contenders take turns in every round. Each call works on other memory: more than twice the L2 cache in all. Products are
 // checked first, elements against sums in double. --smoke runs tiny sizes, on simt too, to see that all of it works. The
-// JSON file is a result file of nf4j-bench, which reports and compares it.
+// JSON file is a result file of nf4j-bench: `nf4j-bench report FILE` has the table and the goals.
 #include "gpu_measure.h"
 
 #include <ctime>
@@ -154,27 +153,13 @@ private:
                                           }});
                 }
                 measure(row, slots, contenders);
-                if (!cublas_->found()) report.rows.back().contenders.push_back({"cublas", "no cuBLAS was found"});
-                judge(forward);
+                if (!cublas_->found())
+                    for (const char *rival_name : {"cublas", "dequantize + cublas"})
+                        report.rows.back().contenders.push_back({rival_name, "no cuBLAS was found"});
                 forget(kept_);
             }
         }
         forget();
-    }
-
-    void judge(bool forward) {
-        Row &row = report.rows.back();
-        const double ours = row.contenders[0].median();
-        if (smoke_) return;
-        if (forward && row.m == 1 && row.n == 14336)
-            row.goals.push_back(
-                {"at least 0.85 of the copy's bandwidth", row.bytes() / ours / 1e3 / report.copy_gbs, 0.85, true});
-        if (!cublas_->found()) return;
-        if (forward && row.m == 4096)
-            row.goals.push_back({"at least 0.95 of cuBLAS' speed", row.contenders[1].median() / ours, 0.95, true});
-        if (!forward && row.m == 512)
-            row.goals.push_back(
-                {"at least 1.6 times as fast as two passes", row.contenders[2].median() / ours, 1.6, true});
     }
 
     // ---- lora ------------------------------------------------------------------------------------------------------------
@@ -225,7 +210,6 @@ private:
                       }},
                      {"nf4.matmul",
                       [&](int s) { must(nf4j_nf4_matmul(stream_, at(x, s), at(w, s), nullptr, at(y, s))); }}});
-            overhead();
             measure({"lora.backward.nf4", shape, m, n, k, product + 2 * adapters, packed + x_bytes + y_bytes, x_bytes},
                     slots,
                     {{"nf4j",
@@ -256,13 +240,6 @@ private:
             forget(kept_);
         }
         forget();
-    }
-
-    void overhead() {
-        Row &row = report.rows.back();
-        if (smoke_) return;
-        row.goals.push_back({"at most 1.05 of the product alone",
-                             row.contenders[0].median() / row.contenders[1].median(), 1.05, false});
     }
 
     // ---- the rest --------------------------------------------------------------------------------------------------------
@@ -303,8 +280,6 @@ private:
             measure(
                 update, 1,
                 {{"nf4j", [&](int) { must(nf4j_optim_adamw(stream_, &options, parameters.data(), count, nullptr)); }}});
-            Row &row = report.rows.back();
-            if (!smoke_) row.goals.push_back({"one launch", row.contenders[0].launches, 1, false});
             if (!in_8_bits) {
                 Row sum = {"optim.global_norm", shape, 0, static_cast<int64_t>(elements), count, 0, 4 * elements, 0};
                 sum.dtype = "f32";
@@ -389,14 +364,13 @@ private:
     }
 };
 
-bool write(const char *path, const Report &report, void (*writer)(const Report &, FILE *)) {
-    if (!path) return true;
+bool write(const char *path, const Report &report) {
     FILE *file = std::fopen(path, "w");
     if (!file) {
         std::perror(path);
         return false;
     }
-    writer(report, file);
+    write_json(report, file);
     return std::fclose(file) == 0;
 }
 
@@ -406,7 +380,7 @@ int main(int count, char **arguments) {
     int32_t backend = NF4J_BACKEND_CUDA;
     double seconds = 0.3;
     bool smoke = false;
-    const char *commit = "unknown", *sha256 = nullptr, *json = nullptr, *markdown = nullptr;
+    const char *commit = "unknown", *sha256 = nullptr, *json = nullptr;
     for (int i = 1; i < count; i++) {
         const std::string name = arguments[i];
         const char *value = i + 1 < count ? arguments[i + 1] : "";
@@ -425,8 +399,6 @@ int main(int count, char **arguments) {
             sha256 = value;
         } else if (name == "--json") {
             json = value;
-        } else if (name == "--markdown") {
-            markdown = value;
         } else {
             std::fprintf(stderr, "gpu_bench: %s %s is no option; see the head of gpu_bench.cpp\n", name.c_str(), value);
             return 2;
@@ -454,6 +426,6 @@ int main(int count, char **arguments) {
     const auto begin = std::chrono::steady_clock::now();
     bench->run();
     report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    const bool written = write(json, report, write_json) && write(markdown, report, write_markdown);
+    const bool written = !json || write(json, report);
     return written && report.is_good() ? 0 : 1;
 }

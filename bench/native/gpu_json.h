@@ -7,9 +7,16 @@
 #include <sys/utsname.h>
 
 #include <cctype>
+#include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <utility>
+
+inline std::string number(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.6g", value);
+    return std::isfinite(value) ? text : "null";
+}
 
 inline std::string quoted(const std::string &text) {
     std::string out = "\"";
@@ -82,11 +89,8 @@ inline std::string figures_json(const Report &report, const Row &row) {
     if (row.is_void()) return "\"timing\": null, \"stats\": null, \"rate\": null, \"peers\": []";
     const Samples &ours = row.contenders.front();
     const double median = ours.median();
-    std::vector<std::string> peers, goals;
+    std::vector<std::string> peers;
     for (size_t i = 1; i < row.contenders.size(); i++) peers.push_back(peer_json(report, ours, row.contenders[i]));
-    for (const Goal &g : row.goals)
-        goals.push_back("{\"goal\": " + quoted(g.text) + ", \"value\": " + number(g.value) +
-                        ", \"limit\": " + number(g.limit) + ", \"met\": " + (g.met() ? "true" : "false") + "}");
     return std::string("\"timing\": {\"clock\": ") + (report.backend == "cuda" ? "\"cuda_event\"" : "\"nanotime\"") +
            ", \"warmup_calls\": " + std::to_string(row.warm_ups) +
            ", \"calls_per_sample\": " + std::to_string(row.calls_per_sample) +
@@ -97,8 +101,7 @@ inline std::string figures_json(const Report &report, const Row &row) {
            ", \"gbs\": " + number(row.bytes() / median / 1e3) + ", \"floor_us\": " + number(row.floor_us()) +
            ", \"of_floor\": " + number(row.floor_us() / median) +
            ", \"bound\": " + (row.compute_us > row.memory_us ? "\"compute\"" : "\"memory\"") +
-           "},\n   \"peers\": " + listed(peers) + ",\n   \"launches\": " + number(ours.launches) +
-           ", \"goals\": " + listed(goals);
+           "},\n   \"peers\": " + listed(peers) + ", \"launches\": " + number(ours.launches);
 }
 
 inline std::string case_json(const Report &report, const Row &row) {

@@ -213,7 +213,8 @@ protected:
         row.compute_us = row.flops / report.gemm_tflops / 1e6;  // NaN where there is no cuBLAS to tell
         std::printf("%-20s %6lld %6lld %6lld", row.operation.c_str(), static_cast<long long>(row.m),
                     static_cast<long long>(row.n), static_cast<long long>(row.k));
-        for (const Samples &c : row.contenders) std::printf("  %s %.2f us", c.name.c_str(), c.median());
+        for (const Samples &c : row.contenders)
+            std::printf("  %s %.2f us, %g launches", c.name.c_str(), c.median(), c.launches);
         std::printf("%s\n", row.is_void() ? "  VOID: wrong result" : "");
         std::fflush(stdout);
         report.rows.push_back(row);

@@ -49,11 +49,11 @@ int main() {
         made("nf4.matmul", 1, 14336, 3e7, 3e4, {around("nf4j", 50), {"cublas", "no cuBLAS was found"}}),
         made("nf4.matmul", 512, 14336, 3e7, 1e7,
              {around("nf4j", 50), around("cublas", 40), around("dequantize + cublas", 100)}),
-        made("nf4.matmul_backward", 512, 14336, 3e7, 1e7, {around("nf4j", 50), around("cublas", 49)}),
+        made("nf4.matmul_backward", 512, 14336, 3e7, 1e7,
+             {around("nf4j", 50), around("cublas", 49), around("dequantize + cublas", 85)}),
         made("lora.forward.nf4", 512, 14336, 3e7, 1e7, {around("nf4j", 50), around("nf4.matmul", 50)}),
         made("norm.forward", 512, 14336, 1e7, 1e7, {around("nf4j", 50)}),
     };
-    report.rows[1].goals = {{"at least 0.95 of cuBLAS' speed", 0.8, 0.95, true}};
     report.rows[4].error = INFINITY;  // wrong
     Row update = {"optim.adamw", "adapters", 0, 1000, 0, 0, 2e4, 1e4};
     update.dtype = "f32";
