@@ -30,7 +30,7 @@ final class OpenArenas {
     /// For each arena. A `bsearch` for two of them takes up to 3 KiB, while its comparison is interpreted.
     private static final int STACK_BYTES = 4096;
 
-    private static final Thread ANOTHER = Thread.ofVirtual().inheritInheritableThreadLocals(false).unstarted(() -> {});
+    private static final Thread ANOTHER = Thread.ofPlatform().inheritInheritableThreadLocals(false).unstarted(() -> {});
 
     private final Map<MemorySegment.Scope, MemorySegment> segments = new LinkedHashMap<>(); // one of each arena
 

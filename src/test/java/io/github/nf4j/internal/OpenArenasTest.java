@@ -88,13 +88,15 @@ class OpenArenasTest {
         assertTrue(refusal.contains("closed"), refusal);
     }
 
-    @Test
-    void theFunctionRunsOnTheThreadOfItsCaller() {
-        for (int count : new int[] {0, 1, 2 * OpenArenas.MOST_ON_ANY_STACK}) {
-            IntStream.range(0, count).forEach(_ -> add());
-            Thread caller = Thread.currentThread();
-            assertEquals(1, open.during(() -> Thread.currentThread() == caller ? 1 : 0));
-        }
+    @ParameterizedTest
+    @CsvSource({"1, false", "1, true", "129, false", "129, true"})
+    void theFunctionRunsOnTheThreadOfItsCaller(int count, boolean virtual) throws InterruptedException {
+        IntStream.range(0, count).forEach(_ -> add());
+        List<Thread> ran = new ArrayList<>();
+        Runnable call = () -> open.during(() -> ran.add(Thread.currentThread()) ? 1 : 0);
+        Thread caller = virtual ? Thread.ofVirtual().start(call) : Thread.ofPlatform().start(call);
+        caller.join();
+        assertEquals(List.of(caller), ran);
     }
 
     /// Whether a function is called from within others its stack shows.
