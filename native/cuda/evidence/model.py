@@ -126,20 +126,26 @@ def products(device, kernels):
                       key=lambda work: max(microseconds(device, work).values()))
 
 
-# ---- the thin products of an adapter of rank 16, with three parts of F32: tiles of 64 tokens and 256 columns for 8 warps (lora.cuh)
+# ---- the thin products of adapters of rank 16, with three parts of F32: tiles of 64 tokens and 256 columns for 8 warps (lora.cuh)
 
 RANK, PARTS, WARPS = 16, 3, 8
-THIN = [("LoRA u", "lora_kernel<true, false>", 1), ("LoRA du dB", "lora_kernel<true, true>", 2), ("LoRA dA", "lora_kernel<false, true>", 1)]
+# title, kernel, products, adapters that share the tall matrix
+THIN = [
+    ("LoRA u", "lora_kernel<true, false>", 1, 1),
+    ("LoRA u of q, k, v", "lora_kernel<true, false>", 1, 3),
+    ("LoRA du dB", "lora_kernel<true, true>", 2, 1),
+    ("LoRA dA", "lora_kernel<false, true>", 1, 1),
+]
 
 
 def adapters(device, kernels):
     tokens, n = 4096, 4096
-    for title, pattern, product_count in THIN:
+    for title, pattern, product_count, sharing in THIN:
         name, kernel = only(kernels, "^" + pattern)
         counts = whole_pass(name, kernel, product_count * 2 * PARTS * 64 * 256 * RANK // MMA // WARPS)
-        passes = math.ceil(tokens / 64) * math.ceil(n / 256) * WARPS / device.multiprocessors
-        memory = 2 * tokens * n + 4 * RANK * (tokens + n)
-        yield Work(title, f"{tokens}, {n}", passes, counts, memory, 2 * product_count * tokens * n * RANK)
+        passes = sharing * math.ceil(tokens / 64) * math.ceil(n / 256) * WARPS / device.multiprocessors
+        memory = 2 * tokens * n + 4 * sharing * RANK * (tokens + n)
+        yield Work(title, f"{tokens}, {n}", passes, counts, memory, 2 * sharing * product_count * tokens * n * RANK)
 
 
 # ---- attention: one causal sequence, as many heads of keys as of queries, the big tiles that many tokens get (attention_tiles.h)
