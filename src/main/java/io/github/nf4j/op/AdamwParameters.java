@@ -19,9 +19,8 @@ public final class AdamwParameters {
     /// @param m      first moment, n elements: F32, or U8 for the 8-bit state
     /// @param v      second moment, as `m`
     /// @param absmax F32 of 2 * ceil(n / 256) elements (m's, then v's) for the 8-bit state, else null
-    ///
-    /// @throws IllegalArgumentException if one of them does not fit, with its name
     public record Parameter(Tensor param, Tensor grad, Tensor m, Tensor v, Tensor absmax) {
+        /// @throws IllegalArgumentException if one of them does not fit, with its name
         public Parameter {
             long n = elements(param);
             checkWritten("param", param, DType.F32, n);
