@@ -107,8 +107,8 @@ void add_linear(Suite &suite) {
                            {NF4J_F32, block_size, i % 4 < 2, 0, i % 8 > 1}};
         add(c);
     }
-    // Few rows of BF16 and weights whose columns are a multiple of 64: every number of tokens that has a kernel of its
-    // own on a GPU, outputs of one block and of several, the sum in one part and in several.
+    // Few rows of BF16 that copies can fetch, and weights whose columns are a multiple of 64: every number of tokens that has a
+    // kernel of its own on a GPU, outputs of one block and of several, the sum in one part and in several.
     const struct {
         int64_t m, n, k;
     } few[] = {{1, 290, 1024}, {3, 520, 192}, {8, 48, 704}, {9, 33, 64},   {16, 257, 64},
@@ -116,7 +116,12 @@ void add_linear(Suite &suite) {
     for (const auto &s : few) {
         for (bool exact : {false, true}) {
             const int32_t bias = number % 3 == 0 ? 0 : number % 3 == 1 ? NF4J_F32 : NF4J_BF16;
-            add({s.m, s.n, s.k, NF4J_BF16, {NF4J_F32, int64_t{32} << number % 8, number / 2 % 2 == 1, bias, exact}});
+            add({s.m,
+                 s.n,
+                 s.k,
+                 NF4J_BF16,
+                 {NF4J_F32, int64_t{32} << number % 8, number / 2 % 2 == 1, bias, exact},
+                 true});
             number++;
         }
     }

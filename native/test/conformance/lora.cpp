@@ -246,11 +246,11 @@ void add_lora(Suite &suite) {
         {50, 70, 33, 4, NF4J_BF16, NF4J_F32, {NF4J_F32}, 12, 0.5f, false, true},
         {150, 40, 65, 17, NF4J_BF16, NF4J_BF16, {NF4J_F32, 256, true}, 5, 0.1f, false, true},
         {257, 17, 30, 2, NF4J_F32, NF4J_F32, {NF4J_F32, 4096, false}, 3, 0.9f},
-        // few rows of BF16, an adapter of several chunks of 16 ranks, k in several parts
-        {5, 110, 512, 16, NF4J_BF16, NF4J_BF16, {NF4J_F32, 64, true, NF4J_F32}, 12, 0.25f, true},
-        {8, 520, 64, 20, NF4J_BF16, NF4J_F32, {NF4J_F32, 32, true}, 12, 0, false, true},
-        {6, 530, 64, 40, NF4J_BF16, NF4J_F32, {NF4J_F32, 128, false, NF4J_BF16}, 12, 0.5f},
-        {8, 48, 64, 8, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_F32, true}, 16, 0.5f, false, true},
+        // few rows of BF16 that copies can fetch, an adapter of several chunks of 16 ranks, k in several parts
+        {5, 110, 512, 16, NF4J_BF16, NF4J_BF16, {NF4J_F32, 64, true, NF4J_F32}, 12, 0.25f, true, false, true},
+        {8, 520, 64, 20, NF4J_BF16, NF4J_F32, {NF4J_F32, 32, true}, 12, 0, false, true, true},
+        {6, 530, 64, 40, NF4J_BF16, NF4J_F32, {NF4J_F32, 128, false, NF4J_BF16}, 12, 0.5f, false, false, true},
+        {8, 48, 64, 8, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_F32, true}, 16, 0.5f, false, true, true},
         // many tokens, whose sums are split
         {65, 9, 512, 4, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true}, 12, 0.25f, false, true},
         {260, 16, 70, 4, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true}, 12, 0, false, true},
