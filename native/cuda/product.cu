@@ -129,6 +129,7 @@ int32_t launch(nf4j_stream *stream, const char *name, const Product &p, const Ch
 }  // namespace
 
 int32_t multiply(nf4j_stream *stream, const char *name, const Product &product, int32_t dtype) {
+    if (product.m == 0 || product.n == 0) return NF4J_OK;  // a layer without outputs or inputs
     if (cublas_takes(stream, product, dtype)) return cublas_multiply(stream, name, product);
     if (product.main.k > INT32_MAX)
         return fail(NF4J_UNSUPPORTED, "%s: sums of %lld products are longer than a kernel counts", name,

@@ -15,6 +15,9 @@ struct Lora {
     uint64_t seed = 0x123456789abcdefu;
     // Mistakes.
     bool no_scale = false, base_drops = false;
+
+    // Mistakes show in less, or in nothing.
+    bool is_empty() const { return out == 0 || in == 0; }
 };
 
 // What element (t, i) of x is multiplied by before the adapter sees it.
@@ -182,6 +185,7 @@ void build_forward(const Lora &c, Problem &p, Random &random) {
     if (c.dropout == 0) p.tokens_alone(NF4J_OP_LORA_FORWARD, c.out, c.in, c.dtype);
     if (g.base.bias != none) p.off_by_one_column(g.base.bias);
     add_mistakes(c, p, [=](const Lora &wrong, Problem &q) { model_forward(wrong, g, q); });
+    if (c.is_empty()) return p.mistakes.clear();
     if (c.dropout == 0) return;
     Lora wrong = c;
     wrong.base_drops = true;
@@ -217,6 +221,7 @@ void build_backward(const Lora &c, Problem &p, Random &random) {
     p.off_by_one_row(g.dy);
     p.off_by_one_row(g.u);
     add_mistakes(c, p, [=](const Lora &wrong, Problem &q) { model_backward(wrong, g, q); });
+    if (c.is_empty()) p.mistakes.clear();
 }
 
 std::string describe(const Lora &c) {
@@ -258,6 +263,10 @@ void add_lora(Suite &suite) {
         {65, 72, 64, 4, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_F32}, 6, 0, false, true, true},
         {70, 66, 64, 17, NF4J_BF16, NF4J_BF16, {NF4J_F32, 256}, 5, 0.1f, false, false, true},
         {257, 72, 128, 16, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_BF16, true}, 32, 0, false, true, true},
+        // layers without inputs, without outputs
+        {3, 33, 0, 4, NF4J_BF16, NF4J_F32, {NF4J_BF16, 0, false, NF4J_F32}, 6, 0.5f},
+        {5, 0, 70, 4, NF4J_BF16, NF4J_F32, {NF4J_BF16}, 6},
+        {5, 0, 70, 4, NF4J_F32, NF4J_F32, {}, 6},
         // alpha and rank that make the scale a power of two, dropout that doubles
         {33, 48, 100, 8, NF4J_F32, NF4J_F32, {NF4J_F32, 32, true, NF4J_F32, true}, 16, 0.5f},
         {33, 48, 100, 16, NF4J_BF16, NF4J_BF16, {NF4J_F32, 64, false, 0, true}, 8, 0, true, true},
