@@ -4,6 +4,7 @@ import io.github.nf4j.DType;
 import io.github.nf4j.train.Dataset;
 import io.github.nf4j.train.ExampleEncoder;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -12,6 +13,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.OptionalInt;
 
 /// Reads any bytes as a file of one format: it is read to its end, or refused with a [FileFormatException]. Whatever else comes
@@ -39,7 +41,6 @@ public final class FuzzTarget {
     }
 
     private final Path folder;
-    private ExampleEncoder encoder;
 
     FuzzTarget(Path folder) {
         this.folder = folder;
@@ -48,6 +49,25 @@ public final class FuzzTarget {
     private static final class OfJazzer {
         static final Format FORMAT = Format.valueOf(System.getProperty("nf4j.fuzz").toUpperCase(Locale.ROOT));
         static final FuzzTarget TARGET = new FuzzTarget(Path.of(System.getProperty("nf4j.fuzz.folder")));
+    }
+
+    /// Stays until the process ends.
+    private static final class OfModel {
+        static final ExampleEncoder ENCODER = encoder(Fixtures.path("models/llama-tied"));
+
+        private static ExampleEncoder encoder(Path model) {
+            try {
+                return new ExampleEncoder(Tokenizer.open(model), ChatTemplate.find(model), 1 << 16);
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+    }
+
+    /// What Jazzer calls first: loading libraries and templates takes its time, which is no input's fault.
+    public static void fuzzerInitialize() throws IOException {
+        Objects.requireNonNull(OfModel.ENCODER);
+        fuzzerTestOneInput(new byte[0]);
     }
 
     /// What Jazzer calls.
@@ -77,7 +97,7 @@ public final class FuzzTarget {
                 }
                 case TOKENIZER -> readTokenizer(TokenizerJson.read(write(format, bytes)));
                 case ADAPTER -> readAdapter(PeftConfigJson.read(JsonObject.read(write(format, bytes))));
-                case JSONL -> Dataset.read(write(format, bytes), encoder(), 64);
+                case JSONL -> Dataset.read(write(format, bytes), OfModel.ENCODER, 64);
                 case QUANT_STATE -> readQuantState(bytes, arena);
             }
         }
@@ -133,14 +153,6 @@ public final class FuzzTarget {
         } catch (IllegalArgumentException e) {
             throw new FileFormatException(file(Format.ADAPTER), "pattern", e.getMessage(), e);
         }
-    }
-
-    private ExampleEncoder encoder() throws IOException {
-        if (encoder == null) {
-            Path model = Fixtures.path("models/llama-tied");
-            encoder = new ExampleEncoder(Tokenizer.open(model), ChatTemplate.find(model), 1 << 16);
-        }
-        return encoder;
     }
 
     private void readQuantState(byte[] bytes, Arena arena) throws IOException {
