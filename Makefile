@@ -230,7 +230,7 @@ test: check-if-possible maven ## everything that needs no GPU
 	@mv $(SIMT_LAUNCHES).new $(SIMT_LAUNCHES)
 	$(MAKE) -j$(CORES) fuzz-sample test-faults test-reports sanitize-quick
 	$(MAKE) cuda-if-possible
-	$(MVN) verify
+	$(MVN) -Pdist verify
 	$(MAKE) test-consumer
 	$(MAKE) test-bench
 	$(MAKE) mutants-sample
