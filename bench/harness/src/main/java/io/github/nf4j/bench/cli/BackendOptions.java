@@ -5,6 +5,7 @@ import io.github.nf4j.BackendUnavailableException;
 import io.github.nf4j.Device;
 import io.github.nf4j.DeviceOptions;
 import io.github.nf4j.Isa;
+import io.github.nf4j.bench.run.Checkout;
 import java.util.Optional;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -45,7 +46,8 @@ final class BackendOptions {
         try (Device _ = openDevice()) {
             return Optional.empty();
         } catch (BackendUnavailableException e) {
-            return Optional.of((backend == Backend.CUDA ? "no CUDA device: " : "") + e.getMessage().lines().findFirst().orElse(""));
+            return Optional.of((backend == Backend.CUDA ? "no CUDA device: " : "")
+                    + Checkout.current().relative(e.getMessage().lines().findFirst().orElse("")));
         }
     }
 }

@@ -75,7 +75,7 @@ public enum PeerLibrary {
             try (Device _ = Device.open(Backend.CUDA)) {
                 return "measured by " + made() + ", which times kernels by the events of the GPU";
             } catch (BackendUnavailableException e) {
-                return "no CUDA device: " + e.getMessage().lines().findFirst().orElse("");
+                return "no CUDA device: " + Checkout.current().relative(e.getMessage().lines().findFirst().orElse(""));
             }
         }
     },

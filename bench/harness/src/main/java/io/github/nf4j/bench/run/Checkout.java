@@ -30,6 +30,11 @@ public record Checkout(Path root) {
         return root.resolve("bench/baselines");
     }
 
+    /// A text that names files here, without the folder that they lie in: results are for others to read, too.
+    public String relative(String text) {
+        return text.replace(root + "/", "");
+    }
+
     /// What git prints, or null if it fails, as outside a checkout.
     public String git(String... arguments) {
         try {

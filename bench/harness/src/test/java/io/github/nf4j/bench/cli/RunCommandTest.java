@@ -12,6 +12,7 @@ import io.github.nf4j.bench.result.CaseResult;
 import io.github.nf4j.bench.result.CaseResult.Status;
 import io.github.nf4j.bench.result.ResultFile;
 import io.github.nf4j.bench.result.ResultFiles;
+import io.github.nf4j.bench.run.Checkout;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -188,6 +189,7 @@ class RunCommandTest {
             assertTrue(row.isMeasured(), row::toString);
             CaseResult.Peer cublas = row.key().cache().equals("cold") ? row.peers().getFirst() : null;
             assertTrue(cublas == null || cublas.note().matches("no CUDA device: .+|measured by make gpu-check.*"), row::toString);
+            assertTrue(cublas == null || !cublas.note().contains(Checkout.current().root().toString()), row::toString);
         }
     }
 
