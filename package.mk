@@ -27,7 +27,7 @@ else
 .PHONY: cross-natives
 cross-natives:
 	+$(AARCH64_MAKE) native
-	@rm -rf $(NATIVES)/Linux-aarch64 && cp -r $(AARCH64)/natives/Linux-aarch64 $(NATIVES)/
+	@mkdir -p $(NATIVES) && rm -rf $(NATIVES)/Linux-aarch64 && cp -r $(AARCH64)/natives/Linux-aarch64 $(NATIVES)/
 
 .PHONY: test-aarch64
 test-aarch64: ## build for AArch64 and run its C tests and conformance suite under qemu
