@@ -118,6 +118,7 @@ def product(device, title, m, n, k, tile_m, tile_n, counts, memory):
 def products(device, kernels):
     for pattern, title, shapes in PRODUCTS[device.arch]:
         found = [(re.search(pattern, name), sass.cheapest_pass(kernel)[0]) for name, kernel in kernels.items() if re.search(pattern, name)]
+        found.sort(key=lambda pair: int(pair[0][1]))  # of equally fast ones the smallest tile is named
         if not found:
             raise SystemExit(f"no kernel is called {pattern}: model.py is out of date")
         for m, n, k in shapes:
