@@ -130,9 +130,11 @@ $(NATIVE)/test/%: native/test/%.c native/test/test.h native/include/nf4j.h | $(L
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -O1 -g $(WARNINGS) $< -o $@ $(TEST_LINK)
 
-$(NATIVE)/test/%: native/test/%.cpp $(wildcard native/test/*.h) native/include/nf4j.h | $(LIBRARY)
+# A test may include what it tests.
+$(NATIVE)/test/%: native/test/%.cpp | $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CXX) -std=c++17 -O1 -g $(WARNINGS) $< -o $@ $(TEST_LINK)
+	$(CXX) -std=c++17 -O1 -g $(WARNINGS) -MMD -MP -MF $@.d $< -o $@ $(TEST_LINK)
+-include $(wildcard $(NATIVE)/test/*.d)
 
 # One suite for every backend, against nf4j.h alone.
 CONFORMANCE         := $(NATIVE)/test/conformance
