@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.OptionalInt;
 import java.util.Set;
 
@@ -74,11 +75,15 @@ public final class Tokenizer implements AutoCloseable {
     ///
     /// @param addSpecialTokens whether the tokens are added that the model expects around a text, such as BOS. False
     ///                         for the output of a chat template, which has them.
+    /// @throws FileFormatException if the tokenizer's file has no token for a part of the text, nor one for what is unknown
     public int[] encode(String text, boolean addSpecialTokens) {
+        Objects.requireNonNull(text, "text");
         long[] ids;
         handle.acquire();
         try {
             ids = tokenizer.encode(text, addSpecialTokens, false).getIds();
+        } catch (RuntimeException e) { // of no type of its own, as above
+            throw new FileFormatException(json.file(), "tokenizer", "cannot encode a text: " + e.getMessage(), e);
         } finally {
             handle.release();
         }
