@@ -390,8 +390,8 @@ NF4J_API int32_t nf4j_embedding_backward(nf4j_stream *stream, const nf4j_tensor 
 
 /* For each token t with labels[t] >= 0: logits = hidden[t] * head^T (+ bias), loss[t] = logsumexp(logits) - logits[labels[t]] and
  * dhidden[t] = grad_scale * (softmax(logits) - onehot(labels[t])) * head. Tokens with label -100 cost nothing: loss 0, dhidden 0. Works
- * through the tokens by chunks that fit the workspace; tokens * vocabulary never stands in memory.
- * hidden [m, n]; labels [1, m] I32; loss [1, m] F32; dhidden [m, n] or null when only the loss is wanted. */
+ * through the tokens by chunks that fit the workspace; tokens * vocabulary never stands in memory. With hidden in BF16, softmax - onehot
+ * may be rounded to it. hidden [m, n]; labels [1, m] I32; loss [1, m] F32; dhidden [m, n] or null when only the loss is wanted. */
 NF4J_API int32_t nf4j_loss_linear_cross_entropy(nf4j_stream *stream, const nf4j_tensor *hidden, const nf4j_linear *head,
                                                 const nf4j_tensor *labels, float grad_scale, const nf4j_tensor *loss,
                                                 const nf4j_tensor *dhidden);

@@ -101,9 +101,9 @@ int32_t loss_linear_cross_entropy(nf4j_stream *stream, const nf4j_tensor *hidden
                 softmax_gradient(reinterpret_cast<float *>(row_at(logits, i)), vocabulary, label[t], grad_scale);
         });
         if (dhidden) {
-            // The gradient of the logits stays in F32; the head is what it was in the forward product.
-            const Words words = hidden->dtype == NF4J_F32 ? Words::f32 : Words::f32_of_bf16;
-            multiply(pool, product({rows_of(logits), columns_of(*head), vocabulary, words}, &states));
+            // The head is what it was in the forward product; pairs round the gradient of the logits to BF16, too.
+            multiply(pool,
+                     product({rows_of(logits), columns_of(*head), vocabulary, words_for(hidden->dtype)}, &states));
             for (int64_t i = 0; i < count; i++) {
                 std::memcpy(row_at(*dhidden, tokens[i]), row_at(states, i), static_cast<size_t>(row_bytes));
             }

@@ -49,8 +49,11 @@ void model(const Loss &c, const Arguments &a, float scale, Problem &p) {
         }
         p.expect(a.loss, 0, t, log(total) + (Real(largest) - at_label));
         for (Real &g : gradients) g = Real(scale) * (g / total);
-        Real &g = gradients[static_cast<size_t>(label)];
-        g = g - Real(scale);
+        Real &at_label_gradient = gradients[static_cast<size_t>(label)];
+        at_label_gradient = at_label_gradient - Real(scale);
+        if (c.dtype == NF4J_BF16) {  // may be rounded to that type on its way into the product
+            for (Real &g : gradients) g = rounding(g.value, g.error, bf16_unit);
+        }
         for (int64_t i = 0; i < c.n; i++) {
             Sum sum;
             for (int64_t o = 0; o < c.vocabulary; o++) sum.add(gradients[static_cast<size_t>(o)] * Real(at(o, i)));
