@@ -40,6 +40,17 @@ inline Vec tile_row(const CodeMap &map, const uint32_t *left, const uint32_t *ri
     return look_up(map, _mm512_srlv_epi32(words, shifts));
 }
 
+#if defined(__AVX512BF16__)
+// Columns 0 ... 7 of rows r and r + 1, r even, times each row's scale: the two elements of a column side by side.
+inline Vec tile_row_pair(const CodeMap &map, const uint32_t *tile, const float *scales, int r) {
+    const __m512i shifts = _mm512_set_epi32(28, 28, 24, 24, 20, 20, 16, 16, 12, 12, 8, 8, 4, 4, 0, 0);
+    const __m128i words = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(tile + r));
+    const __m128i pair = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(scales + r));
+    const Vec scale = {_mm512_broadcast_f32x2(_mm_castsi128_ps(pair))};
+    return look_up(map, _mm512_srlv_epi32(_mm512_broadcast_i32x2(words), shifts)) * scale;
+}
+#endif
+
 #elif defined(__AVX2__)
 
 struct CodeMap {

@@ -12,62 +12,74 @@ Vec as_word(Vec value) {
     return words == Words::f32_of_bf16 ? rounded_to_bf16(value) : value;
 }
 
-// The first `count` columns of one tile. `whole`: all 8, within one run of scales.
-template <Words words, bool whole>
-inline void decode_tile(const Nf4Matrix &w, const CodeMap &map, BandScales &scales, int64_t band, int64_t column,
-                        int64_t count, int64_t width, float *panel) {
-    const uint32_t *tile = w.tile(band, column / tile_cols);
-    const int columns = whole ? static_cast<int>(tile_cols) : static_cast<int>(count);
-    Vec scale[vecs16];
-    const auto read_scales = [&] {
-        for (int h = 0; h < vecs16; h++) scale[h] = scales[h];
-    };
-    const auto decode = [&](int j, int h) { return tile_column(map, tile, j, h) * scale[h]; };
-    const auto move_to = [&](int j) {
-        if (whole) return;
-        if (column + j >= scales.end) scales.read(w, band, column + j, column + count);
-        read_scales();
-    };
-    read_scales();
-    if constexpr (words == Words::bf16_pairs) {
-        for (int j = 0; j < columns; j += 2, panel += width) {
-            Vec even[vecs16], odd[vecs16] = {};
-            move_to(j);
-            for (int h = 0; h < vecs16; h++) even[h] = decode(j, h);
-            if (j + 1 < columns) {
-                move_to(j + 1);
-                for (int h = 0; h < vecs16; h++) odd[h] = decode(j + 1, h);
+// Columns j and j + 1 of a tile, or j alone, as words of a panel.
+template <Words words, class F>
+inline Vec as_words(int j, F decode) {
+    if constexpr (words == Words::bf16_pairs) return pair_up(decode(j), decode(j + 1));
+    return as_word<words>(decode(j));
+}
+
+// Tiles that follow one another in a band, within one run of scales. `ahead`: how far on the panel after this one stands.
+template <Words words, int width>
+inline void decode_tiles(const CodeMap &map, const uint32_t *tile, int64_t tiles, int64_t ahead,
+                         const BandScales &scales, float *out) {
+    constexpr int step = words == Words::bf16_pairs ? 2 : 1;
+    for (; tiles > 0; tiles--, tile += 16) {
+        __builtin_prefetch(tile + ahead);
+        for (int j = 0; j < tile_cols; j += step, out += width) {
+            for (int h = 0; h < vecs16; h++) {
+                const auto decode = [&](int column) { return tile_column(map, tile, column, h) * scales[h]; };
+                store(out + h * lanes, as_words<words>(j, decode));
             }
-            for (int h = 0; h < vecs16; h++) store(panel + h * lanes, pair_up(even[h], odd[h]));
         }
-    } else {
-        for (int j = 0; j < columns; j++, panel += width) {
-            move_to(j);
-            for (int h = 0; h < vecs16; h++) store(panel + h * lanes, as_word<words>(decode(j, h)));
+    }
+}
+
+// The first `count` columns of a tile, with a look at the scales before each.
+template <Words words, int width>
+[[gnu::noinline]] void decode_ragged_tile(const Nf4Matrix &w, const CodeMap &map, BandScales &scales, int64_t band,
+                                          int64_t column, int64_t count, float *out) {
+    constexpr int step = words == Words::bf16_pairs ? 2 : 1;
+    const uint32_t *tile = w.tile(band, column / tile_cols);
+    for (int j = 0; j < count; j += step, out += width) {
+        Vec values[2][vecs16] = {};
+        for (int i = 0; i < step && j + i < count; i++) {
+            if (column + j + i >= scales.end) scales.read(w, band, column + j + i, column + count);
+            for (int h = 0; h < vecs16; h++) values[i][h] = tile_column(map, tile, j + i, h) * scales[h];
+        }
+        for (int h = 0; h < vecs16; h++) {
+            store(out + h * lanes, as_words<words>(0, [&](int i) { return values[i][h]; }));
+        }
+    }
+}
+
+template <Words words, int width>
+void forward(const Nf4Matrix &w, int64_t k0, int64_t count, int64_t outer0, float *panel) {
+    constexpr int64_t words_of_tile = tile_cols / (words == Words::bf16_pairs ? 2 : 1);
+    const CodeMap map = load_map(w.blob.quant_map);
+    const int64_t last = k0 + count;
+    for (int64_t group = 0; group < width; group += band_rows) {
+        const int64_t band = (outer0 + group) / band_rows;
+        BandScales scales;
+        float *out = panel + group;
+        for (int64_t k = k0; k < last;) {
+            if (k >= scales.end) scales.read(w, band, k, last);
+            const int64_t tiles = (min(scales.end, last) - k) / tile_cols;
+            if (tiles > 0) {
+                decode_tiles<words, width>(map, w.tile(band, k / tile_cols), tiles, width * w.tiles, scales, out);
+            } else {
+                decode_ragged_tile<words, width>(w, map, scales, band, k, min(tile_cols, last - k), out);
+            }
+            const int64_t done = tiles > 0 ? tiles : 1;
+            k += done * tile_cols;
+            out += done * words_of_tile * width;
         }
     }
 }
 
 template <Words words>
 void forward(const Nf4Matrix &w, int64_t k0, int64_t count, int64_t outer0, int64_t width, float *panel) {
-    const CodeMap map = load_map(w.blob.quant_map);
-    for (int64_t group = 0; group < width; group += band_rows) {
-        const int64_t band = (outer0 + group) / band_rows;
-        BandScales scales;
-        float *out = panel + group;
-        for (int64_t k = k0; k < k0 + count; k += tile_cols) {
-            __builtin_prefetch(w.tile(band + width / band_rows, k / tile_cols));  // of the panel after this one
-            if (k >= scales.end) scales.read(w, band, k, k0 + count);
-            const int64_t columns = k0 + count - k;
-            if (columns >= tile_cols && scales.end >= k + tile_cols) {
-                decode_tile<words, true>(w, map, scales, band, k, tile_cols, width, out);
-            } else {
-                decode_tile<words, false>(w, map, scales, band, k, columns < tile_cols ? columns : tile_cols, width,
-                                          out);
-            }
-            out += tile_cols / (words == Words::bf16_pairs ? 2 : 1) * width;
-        }
-    }
+    (width == 16 ? forward<words, 16> : forward<words, 32>)(w, k0, count, outer0, panel);
 }
 
 // Row `row` of w, columns outer0 ..., into values[width / lanes].
@@ -93,35 +105,41 @@ inline void decode_row(const Nf4Matrix &w, const CodeMap &map, int64_t row, int6
     }
 }
 
-// Rows that blocks do not straddle, and columns within one block: each row of a band has one scale. Pairs begin at even k.
+// Row r of two neighbouring tiles, for pairs also the next one, times the rows' scales.
 template <Words words>
-void backward_in_block(const Nf4Matrix &w, int64_t k0, int64_t count, int64_t outer0, int64_t width, float *panel) {
-    constexpr int step = words == Words::bf16_pairs ? 2 : 1;
+inline void store_row(const CodeMap &map, const uint32_t *left, const uint32_t *right, const float *scales, int r,
+                      float *out) {
+#if defined(__AVX512BF16__)
+    if constexpr (words == Words::bf16_pairs) {
+        store(out, neighbours(tile_row_pair(map, left, scales, r), tile_row_pair(map, right, scales, r)));
+        return;
+    }
+#endif
+    for (int h = 0; h < vecs16; h++) {
+        store(out + h * lanes, as_word<words>(tile_row(map, left, right, r, h) * broadcast(scales[r])));
+    }
+}
+
+// Rows that blocks do not straddle, and columns within one block: each row of a band has one scale. Pairs begin at even k.
+template <Words words, int width>
+void backward_in_block(const Nf4Matrix &w, int64_t k0, int64_t count, int64_t outer0, float *panel) {
     const CodeMap map = load_map(w.blob.quant_map);
     const int64_t blocks = w.blob.cols >> w.block_shift, block = outer0 >> w.block_shift;
-    const int64_t first_tile = outer0 / tile_cols;
-    for (int64_t k = k0; k < k0 + count;) {
-        const int64_t band = k / band_rows, end = min((band + 1) * band_rows, k0 + count);
-        float scales[band_rows];
-        for (int64_t row = k; row < end; row++) scales[row % band_rows] = w.blob.absmax(row * blocks + block);
+    const int64_t first_tile = outer0 / tile_cols, last = k0 + count;
+    const bool whole = first_tile + width / tile_cols <= w.tiles;
+    for (int64_t row0 = k0 / band_rows * band_rows; row0 < last; row0 += band_rows) {
+        const int64_t begin = row0 < k0 ? k0 - row0 : 0, end = min(band_rows, last - row0);
+        alignas(64) float scales[band_rows] = {};  // past the last row stand zeros
+        for (int64_t r = begin; r < end; r++) scales[r] = w.blob.absmax((row0 + r) * blocks + block);
+        const uint32_t *tile = w.tile(row0 / band_rows, first_tile);
         // The panel after this one goes on 256 bytes further in every band: too far apart for the hardware's prefetcher.
-        for (int64_t t = 0; t < width / tile_cols; t++)
-            __builtin_prefetch(w.tile(band, first_tile + width / tile_cols + t));
-        for (; k < end; k += step, panel += width) {
-            const int r = static_cast<int>(k % band_rows);
-            for (int64_t group = 0; group < width / 16; group++) {
-                const int64_t t = first_tile + group * 2;
-                const uint32_t *tile = w.tile(band, t);
-                const uint32_t *next = t + 1 < w.tiles ? tile + 16 : tile;  // columns past the end are nobody's
-                for (int h = 0; h < vecs16; h++) {
-                    Vec word = tile_row(map, tile, next, r, h) * broadcast(scales[r]);
-                    if constexpr (step == 2) {
-                        const Vec odd =
-                            k + 1 < end ? tile_row(map, tile, next, r + 1, h) * broadcast(scales[r + 1]) : zero();
-                        word = pair_up(word, odd);
-                    }
-                    store(panel + group * 16 + h * lanes, as_word<words>(word));
-                }
+        for (int64_t t = 0; t < width / tile_cols; t++) __builtin_prefetch(tile + width * 2 + t * 16);
+        for (int64_t r = begin; r < end; r += words == Words::bf16_pairs ? 2 : 1, panel += width) {
+            for (int64_t group = 0; group < width; group += 16) {
+                const uint32_t *left = tile + group * 2;
+                const uint32_t *right =
+                    whole || group + 16 < width ? left + 16 : left;  // columns past the end are nobody's
+                store_row<words>(map, left, right, scales, static_cast<int>(r), panel + group);
             }
         }
     }
@@ -132,7 +150,7 @@ void backward(const Nf4Matrix &w, int64_t k0, int64_t count, int64_t outer0, int
     constexpr int step = words == Words::bf16_pairs ? 2 : 1;
     const int64_t size = w.blob.block_size;
     if (w.blob.cols % size == 0 && outer0 % size + width <= size) {
-        return backward_in_block<words>(w, k0, count, outer0, width, panel);
+        return (width == 16 ? backward_in_block<words, 16> : backward_in_block<words, 32>)(w, k0, count, outer0, panel);
     }
     const CodeMap map = load_map(w.blob.quant_map);
     const int64_t vecs = width / lanes;
