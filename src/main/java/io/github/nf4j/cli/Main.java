@@ -6,12 +6,15 @@ import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.NotDirectoryException;
+import java.util.List;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ScopeType;
 import picocli.CommandLine.Spec;
+import picocli.CommandLine.UnmatchedArgumentException;
 
 /// The `nf4j` command. Exit codes: 0 done, 1 failed at work, 2 wrong usage.
 @Command(name = "nf4j", mixinStandardHelpOptions = true, version = "nf4j 0.1.0",
@@ -38,6 +41,7 @@ public final class Main implements Runnable {
         return new CommandLine(main)
                 .setCaseInsensitiveEnumValuesAllowed(true)
                 .setUsageHelpAutoWidth(true)
+                .setParameterExceptionHandler((e, arguments) -> refused(e))
                 .setExecutionStrategy(parsed -> {
                     try {
                         return new CommandLine.RunLast().execute(parsed);
@@ -50,7 +54,21 @@ public final class Main implements Runnable {
 
     @Override
     public void run() {
-        throw new CommandLine.ParameterException(spec.commandLine(), "Missing command");
+        throw new ParameterException(spec.commandLine(), "Missing command");
+    }
+
+    /// In two or three lines: above a page of help nobody would see them.
+    private static int refused(ParameterException e) {
+        CommandLine command = e.getCommandLine();
+        List<String> unknown = command.getUnmatchedArguments();
+        // Where a required option is misspelled, picocli says that it is missing; and what follows an unknown option is its value.
+        ParameterException reason = unknown.isEmpty() ? e : new UnmatchedArgumentException(command, unknown.subList(0, 1));
+        PrintWriter err = command.getErr();
+        err.println(reason.getMessage());
+        UnmatchedArgumentException.printSuggestions(reason, err);
+        err.println("See " + command.getCommandSpec().qualifiedName() + " --help.");
+        err.flush();
+        return CommandLine.ExitCode.USAGE;
     }
 
     private int failed(Throwable e, PrintWriter err) {

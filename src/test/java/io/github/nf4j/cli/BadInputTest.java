@@ -19,6 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /// What a user can get wrong: each ends with its exit code, one message that names what is wrong and where, and nothing written.
@@ -194,11 +195,31 @@ class BadInputTest {
         assertTrue(result.err().contains("\tat io.github.nf4j"), result.err());
     }
 
-    @Test
-    void noCommandIsWrongUsage() {
-        assertEquals(USAGE, CommandLineRun.of().exitCode());
-        assertEquals(USAGE, CommandLineRun.of("generate", "--model", "x").exitCode());
-        assertEquals(USAGE, CommandLineRun.of("eval", "--model", "x", "--data", "y", "--answers", "z").exitCode());
+    /// The whole of what is printed: what is wrong, near names where there are any, where to read on. No page of help.
+    @ParameterizedTest(name = "nf4j {0}")
+    @CsvSource(delimiter = '|', value = {
+            "| Missing command | | nf4j",
+            "finetun | 'finetun' | Did you mean: nf4j finetune | nf4j",
+            "zzz | 'zzz' | | nf4j",
+            "--model x | '--model' | | nf4j",
+            "finetune --modle x | Unknown option: '--modle' | Possible solutions: --model | nf4j finetune",
+            "finetune --model x --data y --output z --rnak four | Unknown option: '--rnak' | | nf4j finetune",
+            "finetune --model x --data y --output z --rank | Missing required parameter for option '--rank' | | nf4j finetune",
+            "finetune --model x --data y --output z --rank --lr 1 | '--rank' | | nf4j finetune",
+            "generate --model x | --prompt | | nf4j generate",
+            "eval --data y | Missing required option: '--model | | nf4j eval",
+            "eval --model x --data y --answers z | --answers | | nf4j eval",
+            "doctor now | 'now' | | nf4j doctor",
+    })
+    void wrongUsageIsSaidInTwoOrThreeLines(String command, String wrong, String nearNames, String help) {
+        CommandLineRun run = CommandLineRun.of(command == null ? new Object[0] : command.split(" "));
+        assertEquals(USAGE, run.exitCode());
+        assertEquals("", run.out());
+        List<String> lines = run.err().lines().toList();
+        assertEquals(nearNames == null ? 2 : 3, lines.size(), run.err());
+        assertTrue(lines.getFirst().contains(wrong), run.err());
+        assertTrue(nearNames == null || lines.get(1).startsWith(nearNames), run.err());
+        assertEquals("See " + help + " --help.", lines.getLast());
     }
 
     private static void copy(Path from, Path to) throws IOException {

@@ -233,7 +233,7 @@ class CommandsTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "finetune", "generate", "eval", "merge", "logits", "doctor"})
+    @ValueSource(strings = {"", "finetune", "generate", "eval", "merge", "logits", "profile", "doctor"})
     void everyCommandHasHelp(String command) {
         CommandLineRun run = command.isEmpty() ? CommandLineRun.of("--help") : CommandLineRun.of(command, "--help");
         assertEquals(0, run.exitCode());
