@@ -309,16 +309,15 @@ public:
             const int64_t o = outer0_ + outer;
             const auto product = static_cast<int>((k0_ + inner) / parts_.stride);
             const int64_t k = k0_ + inner - product * parts_.stride;
-            Vector<float, 4> quad = {};
+            Vector<bf16, 4> parts = {};
             if (product < parts_.count && k < parts_.k && o < x_.outer) {
                 // One call: registers are short.
-                quad = load_quad(x_, x_.k_contiguous ? o : k, x_.k_contiguous ? k : o,
-                                 x_.k_contiguous ? parts_.k : x_.outer);
-            }
-            const int part = static_cast<int>(part_digits_ >> (4 * product) & 15);
-            Vector<bf16, 4> parts;
+                const Vector<float, 4> quad = load_quad(x_, x_.k_contiguous ? o : k, x_.k_contiguous ? k : o,
+                                                        x_.k_contiguous ? parts_.k : x_.outer);
+                const int part = static_cast<int>(part_digits_ >> (4 * product) & 15);
 #pragma unroll
-            for (int e = 0; e < 4; e++) parts.v[e] = bf16_part(quad.v[e], part);
+                for (int e = 0; e < 4; e++) parts.v[e] = bf16_part(quad.v[e], part);
+            }
             const int at = x_.k_contiguous ? swizzled<bf16_depth>(outer, inner) : swizzled<Outer>(inner, outer);
             tiles_.store(write_.at() + at, parts);
         }

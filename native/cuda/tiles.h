@@ -97,8 +97,8 @@ constexpr int hopper = 90;  // sm_90a's instructions are in no newer device
 constexpr int64_t least_wgmma_m = 65;
 constexpr int64_t enough_big_tiles = 64, enough_biggest_tiles = 96;
 
-constexpr char biggest[] = "c has tiles of 256x128 for many multiprocessors, which have shared memory for them";
-constexpr char few_rows[] = "few tokens: each code is read once, and decoded in registers";
+inline constexpr char biggest[] = "c has tiles of 256x128 for many multiprocessors, which have shared memory for them";
+inline constexpr char few_rows[] = "few tokens: each code is read once, and decoded in registers";
 
 inline constexpr Variant variants[] = {
     {Kernel::few_rows, "nf4_few_rows", few_rows, true, Access::rows, Weight::nf4_whole_tiles, any_device, newest_device,
