@@ -5,6 +5,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace nf4j::simt {
 
 namespace {
@@ -107,6 +111,10 @@ bool Stacks::reserve(int count) {
 }
 
 void *Stacks::prepare(int number, void (*entry)()) const {
+#if defined(__SANITIZE_ADDRESS__)
+    // A kernel that was ended left the stack in the midst of its frames.
+    ASAN_UNPOISON_MEMORY_REGION(stacks_[static_cast<size_t>(number)] + guard_bytes, stack_bytes);
+#endif
     // What nf4j_simt_switch restores, then (x86-64) the address that it returns to and the one that entry would return
     // to.
     void **top = reinterpret_cast<void **>(stacks_[static_cast<size_t>(number)] + guard_bytes + stack_bytes);

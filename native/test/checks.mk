@@ -9,7 +9,7 @@ ASAN_FLAGS      := -fsanitize=address,undefined $(SANITIZER_FLAGS)
 TSAN_FLAGS      := -fsanitize=thread $(SANITIZER_FLAGS)
 
 .PHONY: sanitize
-sanitize: sanitize-address sanitize-thread ## the native tests under AddressSanitizer, UBSan and ThreadSanitizer
+sanitize: sanitize-address sanitize-thread sanitize-simt ## the native tests under AddressSanitizer, UBSan and ThreadSanitizer
 
 .PHONY: sanitize-address
 sanitize-address:
@@ -26,6 +26,16 @@ sanitized-tests: $(LIBRARY) $(NATIVE_TESTS) $(CONFORMANCE)
 	@set -e; export ASAN_OPTIONS=allocator_may_return_null=1 TSAN_OPTIONS=allocator_may_return_null=1; \
 	for test in $(NATIVE_TESTS); do echo $$test; $$test; done; \
 	$(CONFORMANCE) --backend all --small --op '$(CONFORMANCE_OP)'
+
+# The CUDA kernels on the host: what they read and write beyond a matrix.
+.PHONY: sanitize-simt
+sanitize-simt: ## the CUDA kernels on the host under AddressSanitizer and UBSan
+	$(call built,asan-quick,$(ASAN_FLAGS),sanitized-simt ISAS=generic)
+
+.PHONY: sanitized-simt
+sanitized-simt: simt $(SIMT_TESTS) $(CONFORMANCE)
+	@set -e; export ASAN_OPTIONS=allocator_may_return_null=1; for test in $(SIMT_TESTS); do echo $$test; $$test; done
+	ASAN_OPTIONS=allocator_may_return_null=1 $(CONFORMANCE) --backend simt --small --op '$(CONFORMANCE_OP)'
 
 # What make test runs of it: no kernels but the reference's and the generic ones, which are built in seconds.
 QUICK_ADDRESS := $(patsubst native/test/%.c,%,$(wildcard native/test/*.c)) device_test
