@@ -1,23 +1,29 @@
 // The kernels of the cuda backend on a GPU, beside cuBLAS on weights that were dequantized before, beside dequantization
 // followed by cuBLAS, and beside the bandwidth of a copy.
 //
-//     gpu_bench [--backend cuda|simt] [--seconds N] [--smoke] [--commit TEXT] [--json FILE --sha256 OF_LIBRARY]
+//     gpu_bench [--backend cuda|simt] [--family nf4|lora|optim|layers] [--seconds N] [--smoke] [--commit TEXT]
+//               [--json FILE --sha256 OF_LIBRARY]
 //
 // Calls are recorded as a graph and timed by the device's events, so the host's queueing is not in them. A row's
 // contenders take turns in every round. Each call works on other memory: more than twice the L2 cache in all. Products are
-// checked first, elements against sums in double. --smoke runs tiny sizes, on simt too, to see that all of it works. The
-// JSON file is a result file of nf4j-bench: `nf4j-bench report FILE` has the table and the goals.
+// checked first, elements against sums in double. --family measures one alone, as a process that a lost device ends should.
+// --smoke runs tiny sizes, on simt too, to see that all of it works. The JSON file is a result file of nf4j-bench, written
+// anew after each row: `nf4j-bench report FILE` has the table and the goals.
 #include "gpu_measure.h"
 
 #include <ctime>
 
 namespace {
 
+const std::string families[] = {"nf4", "lora", "optim", "layers"};
+
 class Suite : public Bench {
 public:
     using Bench::Bench;
 
-    void run() {
+    // Of all families, or of one; the limits are every row's floor.
+    void run(const std::string &family) {
+        const auto wanted = [&](const char *name) { return family.empty() || family == name; };
         attempt("limits", [&] { limits(); });
         struct Layer {
             const char *name;
@@ -29,11 +35,14 @@ public:
                                                                            {"llama3-8b.q", 4096, 4096},
                                                                            {"llama3-8b.k", 1024, 4096}};
         for (const Layer &layer : projections) {
-            attempt("nf4", [&] { products(layer.name, layer.out, layer.in); });
-            attempt("lora", [&] { lora(layer.name, layer.out, layer.in); });
+            if (wanted("nf4")) attempt("nf4", [&] { products(layer.name, layer.out, layer.in); });
+            if (wanted("lora")) attempt("lora", [&] { lora(layer.name, layer.out, layer.in); });
         }
-        attempt("optim", [&] { optimizers(); });
-        attempt("layers", [&] { layers(); });
+        if (wanted("lora")) attempt("lora", [&] { lora_of_one_input(); });
+        if (wanted("optim")) attempt("optim", [&] { optimizers(); });
+        if (wanted("layers")) attempt("layers", [&] { layers(); });
+        report.finished = true;
+        save();
     }
 
 private:
@@ -43,7 +52,6 @@ private:
         const int64_t elements = smoke_ ? 1 << 11 : int64_t{1} << 29;
         const nf4j_tensor from = zeros(NF4J_BF16, 1, elements), to = zeros(NF4J_BF16, 1, elements);
         must(nf4j_memory_fill(stream_, 7, &from));
-        report.copy_gbs = 1;  // for this row's own floor
         const double each = 2 * static_cast<double>(elements);
         measure({"memory.copy", "limit", 1, elements, 0, 0, each, each}, 1,
                 {{"nf4j", [&](int) { must(nf4j_memory_copy(stream_, &from, &to)); }}});
@@ -140,6 +148,7 @@ private:
                 };
                 Row row = {forward ? "nf4.matmul" : "nf4.matmul_backward", shape, m,      n, k,
                            2.0 * static_cast<double>(m * n * k),           read,  written};
+                begin(row);
                 fused(0);
                 row.error = error_of(x[0], dense[0], y[0], forward);
                 row.bound = 1;
@@ -152,10 +161,7 @@ private:
                                               rival(s, unpacked);
                                           }});
                 }
-                measure(row, slots, contenders);
-                if (!cublas_->found())
-                    for (const char *rival_name : {"cublas", "dequantize + cublas"})
-                        report.rows.back().contenders.push_back({rival_name, "no cuBLAS was found"});
+                measure(row, slots, contenders, {"cublas", "dequantize + cublas"});
                 forget(kept_);
             }
         }
@@ -235,8 +241,46 @@ private:
                 }
                 measure({"lora.forward.dense", shape, m, n, k, product + adapters,
                          2.0 * static_cast<double>(n * k) + x_bytes, y_bytes},
-                        slots, contenders);
+                        slots, contenders, {"cublas"});
             }
+            forget(kept_);
+        }
+        forget();
+    }
+
+    // What the adapters of q, k and v take of their input, in one pass over it or in one for each.
+    void lora_of_one_input() {
+        constexpr int64_t rank = 16, adapters = 3;
+        const int64_t k = smoke_ ? 128 : 4096;
+        const nf4j_tensor a = random(NF4J_F32, rank, k);
+        nf4j_lora adapter = {};
+        adapter.struct_size = sizeof adapter;
+        adapter.alpha = 32;
+        adapter.a = &a;
+        const std::vector<const nf4j_lora *> three(adapters, &adapter);
+        keep();
+        for (const int64_t m : smoke_ ? std::vector<int64_t>{33} : std::vector<int64_t>{512, 4096, 8192}) {
+            const double x_bytes = 2.0 * static_cast<double>(m * k),
+                         u_bytes = 4.0 * static_cast<double>(m * rank * adapters);
+            const int slots = slots_for(x_bytes + u_bytes);
+            std::vector<nf4j_tensor> x, u;
+            for (int i = 0; i < slots; i++) x.push_back(random(NF4J_BF16, m, k));
+            for (int i = 0; i < slots * adapters; i++) u.push_back(zeros(NF4J_F32, m, rank));
+            const auto results = [&](int slot) {
+                const nf4j_tensor *first = &u[static_cast<size_t>(slot * adapters)];
+                return std::vector<const nf4j_tensor *>{first, first + 1, first + 2};
+            };
+            const auto input = [&](int slot) { return &x[static_cast<size_t>(slot)]; };
+            const double flops = 2.0 * static_cast<double>(m * rank * adapters * k);
+            measure({"lora.project", named("llama3-8b.qkv"), m, rank * adapters, k, flops, x_bytes, u_bytes}, slots,
+                    {{"nf4j",
+                      [&](int s) {
+                          must(nf4j_lora_project(stream_, input(s), three.data(), adapters, results(s).data()));
+                      }},
+                     {"one by one", [&](int s) {
+                          for (const nf4j_tensor *each : results(s))
+                              must(nf4j_lora_project(stream_, input(s), three.data(), 1, &each));
+                      }}});
             forget(kept_);
         }
         forget();
@@ -364,22 +408,13 @@ private:
     }
 };
 
-bool write(const char *path, const Report &report) {
-    FILE *file = std::fopen(path, "w");
-    if (!file) {
-        std::perror(path);
-        return false;
-    }
-    write_json(report, file);
-    return std::fclose(file) == 0;
-}
-
 }  // namespace
 
 int main(int count, char **arguments) {
     int32_t backend = NF4J_BACKEND_CUDA;
     double seconds = 0.3;
     bool smoke = false;
+    std::string family;
     const char *commit = "unknown", *sha256 = nullptr, *json = nullptr;
     for (int i = 1; i < count; i++) {
         const std::string name = arguments[i];
@@ -391,6 +426,8 @@ int main(int count, char **arguments) {
         i++;
         if (name == "--backend" && (!std::strcmp(value, "cuda") || !std::strcmp(value, "simt"))) {
             backend = *value == 'c' ? NF4J_BACKEND_CUDA : NF4J_BACKEND_SIMT;
+        } else if (name == "--family" && std::count(std::begin(families), std::end(families), std::string(value))) {
+            family = value;
         } else if (name == "--seconds" && std::atof(value) > 0) {
             seconds = std::atof(value);
         } else if (name == "--commit") {
@@ -410,7 +447,7 @@ int main(int count, char **arguments) {
     }
     std::unique_ptr<Suite> bench;
     try {
-        bench = std::make_unique<Suite>(backend, smoke ? 0 : seconds, smoke || backend == NF4J_BACKEND_SIMT);
+        bench = std::make_unique<Suite>(backend, smoke ? 0 : seconds, smoke || backend == NF4J_BACKEND_SIMT, json);
     } catch (const Failure &failure) {
         std::fprintf(stderr, "gpu_bench: %s\n", failure.what());
         return 3;
@@ -423,9 +460,11 @@ int main(int count, char **arguments) {
     char started[32];
     std::strftime(started, sizeof started, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
     report.started = started;
-    const auto begin = std::chrono::steady_clock::now();
-    bench->run();
-    report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    const bool written = !json || write(json, report);
-    return written && report.is_good() ? 0 : 1;
+    try {
+        bench->run(family);
+    } catch (const Failure &failure) {
+        std::fprintf(stderr, "gpu_bench: %s\n", failure.what());
+        return 3;
+    }
+    return report.is_good() ? 0 : 1;
 }

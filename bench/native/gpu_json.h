@@ -164,7 +164,7 @@ inline void write_json(const Report &report, FILE *file) {
                  "\"failures\": %s},\n \"code\": {\"git_sha\": %s, \"dirty\": %s, \"branch\": null, \"version\": %s, "
                  "\"library\": %s},\n \"machine\": %s,\n \"floors\": %s,\n \"cases\": [",
                  quoted(id + "-gpu").c_str(), quoted(report.started).c_str(), number(report.seconds).c_str(),
-                 report.failures.empty() ? "true" : "false", listed(arguments).c_str(),
+                 report.finished && report.failures.empty() ? "true" : "false", listed(arguments).c_str(),
                  report.smoke ? "\"gpu-smoke\"" : "\"gpu\"", listed(failures).c_str(), quoted_or_null(sha).c_str(),
                  sha.size() < report.commit.size() && !sha.empty() ? "true" : "false", quoted(report.library).c_str(),
                  quoted(report.library_sha256).c_str(), machine_json(report).c_str(), floors.c_str());

@@ -5,7 +5,9 @@
 #include "gpu_cublas.h"
 #include "gpu_json.h"
 
+#include <cerrno>
 #include <cstring>
+#include <initializer_list>
 #include <iterator>
 #include <memory>
 #include <random>
@@ -36,7 +38,9 @@ inline int64_t size_of(int32_t dtype) {
 
 class Bench {
 public:
-    Bench(int32_t backend, double seconds, bool smoke) : smoke_(smoke), seconds_(seconds) {
+    // `json` is written after every row, so that a run that is killed leaves what it has measured; null: nowhere.
+    Bench(int32_t backend, double seconds, bool smoke, const char *json)
+        : smoke_(smoke), seconds_(seconds), json_(json ? json : "") {
         if (backend == NF4J_BACKEND_CUDA)
             machine_ = std::make_unique<Gpu>();
         else
@@ -81,6 +85,16 @@ public:
     Bench(const Bench &) = delete;
     Bench &operator=(const Bench &) = delete;
 
+    void save() {
+        report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+        if (json_.empty()) return;
+        const std::string unfinished = json_ + ".new";
+        FILE *file = std::fopen(unfinished.c_str(), "w");
+        if (file) write_json(report, file);
+        if (!file || std::fclose(file) != 0 || std::rename(unfinished.c_str(), json_.c_str()) != 0)
+            throw Failure(json_ + " cannot be written: " + std::strerror(errno));
+    }
+
     Report report;
 
 protected:
@@ -103,17 +117,27 @@ protected:
 
     template <class Family>
     void attempt(const char *name, const Family &family) {
+        begin(name);
         try {
             try {
                 family();
             } catch (const Failure &failure) {
-                report.failures.push_back(std::string(name) + ": " + failure.what());
-                std::printf("FAILED %s\n", report.failures.back().c_str());
+                report.failures.push_back(doing_ + ": " + failure.what());
+                std::printf("\nFAILED %s\n", report.failures.back().c_str());
                 forget();
             }
         } catch (const Failure &) {
             // The device is lost: the next family will say so.
         }
+    }
+
+    // What a failure is said to have happened in.
+    void begin(const std::string &what) { doing_ = what; }
+    void begin(const Row &row) {
+        char text[160];
+        std::snprintf(text, sizeof text, "%s %s m %lld n %lld k %lld", row.operation.c_str(), row.shape.c_str(),
+                      static_cast<long long>(row.m), static_cast<long long>(row.n), static_cast<long long>(row.k));
+        begin(text);
     }
 
     nf4j_tensor zeros(int32_t dtype, int64_t rows, int64_t cols) {
@@ -175,7 +199,12 @@ protected:
         return static_cast<int>(std::min(64.0, std::max(2.0, std::ceil(2 * l2 / bytes) + 1)));
     }
 
-    void measure(Row row, int slots, const std::vector<Contender> &contenders) {
+    // `rivals` are those of the contenders that cuBLAS takes part in.
+    void measure(Row row, int slots, const std::vector<Contender> &contenders,
+                 std::initializer_list<const char *> rivals = {}) {
+        begin(row);
+        std::printf("%-60s", doing_.c_str());  // a call that never ends is named
+        std::fflush(stdout);
         row.slots = slots;
         std::vector<Recording> recordings;
         std::vector<double> calls;
@@ -211,17 +240,22 @@ protected:
         for (const Recording &r : recordings) r.discard();
         row.memory_us = row.bytes() / report.copy_gbs / 1e3;
         row.compute_us = row.flops / report.gemm_tflops / 1e6;  // NaN where there is no cuBLAS to tell
-        std::printf("%-20s %6lld %6lld %6lld", row.operation.c_str(), static_cast<long long>(row.m),
-                    static_cast<long long>(row.n), static_cast<long long>(row.k));
         for (const Samples &c : row.contenders)
             std::printf("  %s %.2f us, %g launches", c.name.c_str(), c.median(), c.launches);
         std::printf("%s\n", row.is_void() ? "  VOID: wrong result" : "");
         std::fflush(stdout);
+        if (!cublas_->found()) {
+            for (const char *rival : rivals) row.contenders.push_back({rival, "no cuBLAS was found"});
+        }
         report.rows.push_back(row);
+        save();
     }
 
     bool smoke_;
     double seconds_;  // of each row
+    std::string json_;
+    std::string doing_;
+    std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
     std::unique_ptr<Machine> machine_;
     std::unique_ptr<Cublas> cublas_;
     nf4j_device *device_ = nullptr;

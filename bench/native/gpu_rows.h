@@ -51,7 +51,7 @@ struct Report {
     int multiprocessors = 1;
     int64_t l2_bytes = 0, memory_bytes = 0;
     double copy_gbs = NAN, gemm_tflops = NAN;
-    bool smoke = false;
+    bool smoke = false, finished = false;
     std::vector<Row> rows = {};
     std::vector<std::string> failures = {};
 

@@ -61,6 +61,7 @@ int main() {
     update.memory_us = 1;
     update.contenders = {around("nf4j", 2)};
     report.rows.push_back(update);
+    report.finished = true;
     report.failures = {"layers: \\ out of memory"};
     write_json(report, stdout);
     return 0;
