@@ -15,9 +15,24 @@ public final class AddFunction {
         MemoryOps.add(tape.stream(), a.value(), b.value(), y.tensor());
         a.release();
         b.release();
-        return a.requiresGrad() || b.requiresGrad() ? tape.recorded(y, dy -> {
+        return a.requiresGrad() || b.requiresGrad() ? tape.recorded(y, Rule.of(tape, a, b)) : tape.constant(y);
+    }
+
+    private static final class Rule extends BackwardRule {
+        private Variable a;
+        private Variable b;
+
+        static Rule of(Tape tape, Variable a, Variable b) {
+            Rule rule = tape.rule(Rule.class, Rule::new);
+            rule.a = a;
+            rule.b = b;
+            return rule;
+        }
+
+        @Override
+        void apply(Tape tape, PooledTensor dy) {
             tape.passGradient(a, dy.hold());
             tape.passGradient(b, dy.hold());
-        }) : tape.constant(y);
+        }
     }
 }

@@ -22,8 +22,7 @@ public final class AttentionFunction {
         PooledTensor out = tape.takeLike(q.form());
         AttentionOps.forward(tape.stream(), shape, sequences, q.value(), k.value(), v.value(), lse.tensor(), out.tensor());
         Variable output = q.requiresGrad() || k.requiresGrad() || v.requiresGrad()
-                ? tape.recorded(out, dout -> backward(tape, shape, sequences, q, k, v, lse.tensor(), out.tensor(),
-                        dout.tensor()), q.pooled(), k.pooled(), v.pooled(), lse, out)
+                ? tape.recorded(out, Rule.of(tape, shape, sequences, q, k, v, lse, out))
                 : tape.constant(out);
         lse.release();
         q.release();
@@ -48,15 +47,38 @@ public final class AttentionFunction {
         return tape.constant(out);
     }
 
-    private static void backward(Tape tape, AttentionShape shape, PackedSequences sequences, Variable q, Variable k, Variable v,
-                                 Tensor lse, Tensor out, Tensor dout) {
-        PooledTensor dq = tape.takeLike(q.form());
-        PooledTensor dk = tape.takeLike(k.form());
-        PooledTensor dv = tape.takeLike(v.form());
-        AttentionOps.backward(tape.stream(), shape, sequences, q.value(), k.value(), v.value(), lse, out, dout, dq.tensor(),
-                dk.tensor(), dv.tensor());
-        tape.passGradient(q, dq);
-        tape.passGradient(k, dk);
-        tape.passGradient(v, dv);
+    private static final class Rule extends BackwardRule {
+        private AttentionShape shape;
+        private PackedSequences sequences;
+        private Variable q;
+        private Variable k;
+        private Variable v;
+        private PooledTensor lse;
+        private PooledTensor out;
+
+        static Rule of(Tape tape, AttentionShape shape, PackedSequences sequences, Variable q, Variable k, Variable v,
+                       PooledTensor lse, PooledTensor out) {
+            Rule rule = tape.rule(Rule.class, Rule::new);
+            rule.shape = shape;
+            rule.sequences = sequences;
+            rule.q = rule.save(q);
+            rule.k = rule.save(k);
+            rule.v = rule.save(v);
+            rule.lse = rule.save(lse);
+            rule.out = rule.save(out);
+            return rule;
+        }
+
+        @Override
+        void apply(Tape tape, PooledTensor dout) {
+            PooledTensor dq = tape.takeLike(q.form());
+            PooledTensor dk = tape.takeLike(k.form());
+            PooledTensor dv = tape.takeLike(v.form());
+            AttentionOps.backward(tape.stream(), shape, sequences, q.value(), k.value(), v.value(), lse.tensor(), out.tensor(),
+                    dout.tensor(), dq.tensor(), dk.tensor(), dv.tensor());
+            tape.passGradient(q, dq);
+            tape.passGradient(k, dk);
+            tape.passGradient(v, dv);
+        }
     }
 }

@@ -24,10 +24,10 @@ public final class PooledTensor {
         this.bytes = bytes;
     }
 
-    /// A tensor in memory that is not given back, held by its owner, so that nothing works in place on it, and by whoever asks for it.
+    /// A tensor in memory that is not given back, held by its owner, so that nothing works in place on it.
     static PooledTensor borrowed(Tensor tensor) {
         PooledTensor borrowed = new PooledTensor(tensor, null, 0, 0);
-        borrowed.holds = 2;
+        borrowed.holds = 1;
         return borrowed;
     }
 
@@ -70,6 +70,11 @@ public final class PooledTensor {
     boolean fits(TensorPool.Slab newSlab, long newOffset, DType dtype, long rows, long cols) {
         return holds == 0 && slab == newSlab && offset == newOffset && tensor.dtype() == dtype && tensor.rows() == rows
                 && tensor.cols() == cols;
+    }
+
+    /// Whether this object is [#borrowed] for `lent`, and held by its owner alone.
+    boolean borrows(Tensor lent) {
+        return holds == 1 && slab == null && tensor == lent;
     }
 
     /// Gives it its first holder.

@@ -16,15 +16,28 @@ public final class RmsNormFunction {
         PooledTensor rstd = tape.pool().take(DType.F32, 1, x.form().rows());
         PooledTensor y = tape.takeLike(x.form());
         NormOps.forward(tape.stream(), x.value(), weight, eps, rstd.tensor(), y.tensor());
-        Variable output = x.requiresGrad()
-                ? tape.recorded(y, dy -> backward(tape, x, weight, rstd.tensor(), dy.tensor()), x.pooled(), rstd)
-                : tape.constant(y);
+        Variable output = x.requiresGrad() ? tape.recorded(y, Rule.of(tape, x, weight, rstd)) : tape.constant(y);
         rstd.release();
         return output;
     }
 
-    private static void backward(Tape tape, Variable x, Tensor weight, Tensor rstd, Tensor dy) {
-        boolean accumulate = x.hasGradient();
-        NormOps.backward(tape.stream(), dy, x.value(), weight, rstd, accumulate, null, tape.gradientOf(x));
+    private static final class Rule extends BackwardRule {
+        private Variable x;
+        private Tensor weight;
+        private PooledTensor rstd;
+
+        static Rule of(Tape tape, Variable x, Tensor weight, PooledTensor rstd) {
+            Rule rule = tape.rule(Rule.class, Rule::new);
+            rule.x = rule.save(x);
+            rule.weight = weight;
+            rule.rstd = rule.save(rstd);
+            return rule;
+        }
+
+        @Override
+        void apply(Tape tape, PooledTensor dy) {
+            boolean accumulate = x.hasGradient();
+            NormOps.backward(tape.stream(), dy.tensor(), x.value(), weight, rstd.tensor(), accumulate, null, tape.gradientOf(x));
+        }
     }
 }

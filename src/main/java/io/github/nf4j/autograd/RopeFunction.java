@@ -15,12 +15,25 @@ public final class RopeFunction {
         PooledTensor y = tape.inPlaceOf(x.pooled());
         RopeOps.forward(tape.stream(), x.value(), table, y.tensor());
         x.release();
-        return x.requiresGrad() ? tape.recorded(y, dy -> backward(tape, x, table, dy)) : tape.constant(y);
+        return x.requiresGrad() ? tape.recorded(y, Rule.of(tape, x, table)) : tape.constant(y);
     }
 
-    private static void backward(Tape tape, Variable x, Tensor table, PooledTensor dy) {
-        PooledTensor dx = tape.inPlaceOf(dy);
-        RopeOps.backward(tape.stream(), dy.tensor(), table, dx.tensor());
-        tape.passGradient(x, dx);
+    private static final class Rule extends BackwardRule {
+        private Variable x;
+        private Tensor table;
+
+        static Rule of(Tape tape, Variable x, Tensor table) {
+            Rule rule = tape.rule(Rule.class, Rule::new);
+            rule.x = x;
+            rule.table = table;
+            return rule;
+        }
+
+        @Override
+        void apply(Tape tape, PooledTensor dy) {
+            PooledTensor dx = tape.inPlaceOf(dy);
+            RopeOps.backward(tape.stream(), dy.tensor(), table, dx.tensor());
+            tape.passGradient(x, dx);
+        }
     }
 }

@@ -27,6 +27,10 @@ public final class TensorPool implements AutoCloseable {
     /// What was taken since the last reset, in that order; from `taken` on, by the step before.
     private final List<PooledTensor> step = new ArrayList<>();
     private int taken;
+    /// What [#reset] takes back from nobody but the pool.
+    private final List<PooledTensor> lasting = new ArrayList<>();
+    private Tape tape = new Tape(this);
+    private Tape lastTape = new Tape(this);
     private long generation;
     private long liveBytes;
     private long peakBytes;
@@ -66,10 +70,10 @@ public final class TensorPool implements AutoCloseable {
         long bytes = Math.max(ALIGNMENT, roundUp(Math.multiplyExact(elements, (long) dtype.bytes())));
         Slab best = null;
         long bestFit = Long.MAX_VALUE;
-        for (Slab slab : slabs) {
-            long fit = slab.free.bestFit(bytes);
+        for (int i = 0; i < slabs.size(); i++) { // an iterator would be an object
+            long fit = slabs.get(i).free.bestFit(bytes);
             if (fit < bestFit) {
-                best = slab;
+                best = slabs.get(i);
                 bestFit = fit;
             }
         }
@@ -83,14 +87,27 @@ public final class TensorPool implements AutoCloseable {
         return objectFor(best, offset, bytes, dtype, rows, cols).handOut(generation);
     }
 
+    /// As [#take], for what lasts until the reset: the pool itself holds it.
+    public Tensor takeLasting(DType dtype, long rows, long cols) {
+        PooledTensor tensor = take(dtype, rows, cols);
+        lasting.add(tensor);
+        return tensor.tensor();
+    }
+
+    /// The caller's memory as a tensor beside those of the pool, held by its owner and by whoever asks for it.
+    PooledTensor borrow(Tensor tensor) {
+        boolean known = taken < step.size() && step.get(taken).borrows(tensor);
+        return (known ? step.get(taken++) : remember(PooledTensor.borrowed(tensor))).hold();
+    }
+
     /// The object that stood for this tensor at the same point of the last step, else a new one.
     private PooledTensor objectFor(Slab slab, long offset, long bytes, DType dtype, long rows, long cols) {
-        boolean known = taken < step.size();
-        if (known && step.get(taken).fits(slab, offset, dtype, rows, cols)) {
-            return step.get(taken++);
-        }
-        PooledTensor made = new PooledTensor(Tensor.of(slab.memory, offset, dtype, rows, cols), slab, offset, bytes);
-        if (known) {
+        return taken < step.size() && step.get(taken).fits(slab, offset, dtype, rows, cols) ? step.get(taken++)
+                : remember(new PooledTensor(Tensor.of(slab.memory, offset, dtype, rows, cols), slab, offset, bytes));
+    }
+
+    private PooledTensor remember(PooledTensor made) {
+        if (taken < step.size()) {
             step.set(taken++, made);
         } else if (taken < REMEMBERED) {
             step.add(made);
@@ -99,10 +116,25 @@ public final class TensorPool implements AutoCloseable {
         return made;
     }
 
+    /// The tape of the next pass. Two take turns, so that whoever goes on with one that is closed hears of it, even in the next pass.
+    Tape nextTape() {
+        if (tape.isOpen()) {
+            throw new IllegalStateException("a tape of this pool is open; close it first, or give each a pool of its own");
+        }
+        Tape next = lastTape;
+        lastTape = tape;
+        tape = next;
+        return next;
+    }
+
     /// Takes every tensor back, whether released or not; none of them may be used any more. Slabs that accumulated are merged
     /// into one, so that the next step has room without fragments.
     public void reset() {
         generation++;
+        for (int i = 0; i < lasting.size(); i++) {
+            lasting.get(i).release();
+        }
+        lasting.clear();
         taken = 0;
         liveBytes = 0;
         if (slabs.size() > 1) {
@@ -159,6 +191,7 @@ public final class TensorPool implements AutoCloseable {
         slabs.forEach(slab -> slab.memory.close());
         slabs.clear();
         step.clear();
+        lasting.clear();
         taken = 0;
         if (failure != null) {
             throw failure;

@@ -29,10 +29,10 @@ public final class DeviceBatch {
         int[] lengths = new int[form.sequences()];
         Arrays.setAll(lengths, s -> offsets[s + 1] - offsets[s]);
         this.sequences = PackedSequences.ofLengths(lengths);
-        this.ropeTable = rope.table(pool, new int[lengths.length], lengths).tensor();
-        this.ids = pool.take(DType.I32, 1, form.tokens()).tensor();
-        this.targets = pool.take(DType.I32, 1, form.targets().length).tensor();
-        this.dropoutSeeds = modules == 0 ? null : pool.take(DType.I64, 1, modules).tensor();
+        this.ropeTable = rope.table(pool, new int[lengths.length], lengths);
+        this.ids = pool.takeLasting(DType.I32, 1, form.tokens());
+        this.targets = pool.takeLasting(DType.I32, 1, form.targets().length);
+        this.dropoutSeeds = modules == 0 ? null : pool.takeLasting(DType.I64, 1, modules);
     }
 
     /// Whether `batch` has the lengths that this memory is for.

@@ -6,7 +6,6 @@ import io.github.nf4j.autograd.Variable;
 import io.github.nf4j.op.LinearWeight;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.Stream;
 
 /// A projection of a model: a frozen weight, dense or NF4, and perhaps an adapter on it.
 public final class Linear {
@@ -14,6 +13,7 @@ public final class Linear {
     private final int index;
     private final LinearWeight weight;
     private LoraAdapter adapter;
+    private LinearFunction.Layer layer;
 
     /// @param path  as Hugging Face calls the module: `model.layers.0.self_attn.q_proj`
     /// @param index number of the projection in the model
@@ -21,6 +21,7 @@ public final class Linear {
         this.path = path;
         this.index = index;
         this.weight = weight;
+        this.layer = new LinearFunction.Layer(weight);
     }
 
     /// The module's path as Hugging Face writes it: `model.layers.0.self_attn.q_proj`.
@@ -56,19 +57,26 @@ public final class Linear {
     }
 
     Variable forward(Pass pass, Variable x) {
-        return adapter == null
-                ? LinearFunction.apply(pass.tape(), x, weight)
-                : LinearFunction.apply(pass.tape(), x, weight, adapter.weights(pass.dropoutSeeds()), adapter.a(), adapter.b());
+        return LinearFunction.apply(pass.tape(), x, layer(pass));
     }
 
     /// Projections of the same `x`, with one pass over it for their adapters.
-    static List<Variable> forward(Pass pass, Variable x, Linear... projections) {
-        return LinearFunction.apply(pass.tape(), x, Stream.of(projections).map(projection -> projection.layer(pass)).toList());
+    ///
+    /// @return their outputs, in a list that the next call uses again
+    static List<Variable> forward(Pass pass, Variable x, List<Linear> projections) {
+        pass.layers().clear();
+        for (int i = 0; i < projections.size(); i++) { // an iterator would be an object
+            pass.layers().add(projections.get(i).layer(pass));
+        }
+        LinearFunction.apply(pass.tape(), x, pass.layers(), pass.outputs());
+        return pass.outputs();
     }
 
+    /// The layer as it is in this pass: an object that stays the same as long as the adapter's weights do.
     private LinearFunction.Layer layer(Pass pass) {
-        return adapter == null
-                ? new LinearFunction.Layer(weight, null, null, null)
-                : new LinearFunction.Layer(weight, adapter.weights(pass.dropoutSeeds()), adapter.a(), adapter.b());
+        if (adapter != null && layer.lora() != adapter.weights(pass.dropoutSeeds())) {
+            layer = new LinearFunction.Layer(weight, adapter.weights(pass.dropoutSeeds()), adapter.a(), adapter.b());
+        }
+        return layer;
     }
 }

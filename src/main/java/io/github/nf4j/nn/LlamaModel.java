@@ -37,6 +37,7 @@ public final class LlamaModel implements AutoCloseable {
     private final RmsNorm norm;
     private final LinearWeight head;
     private final List<Linear> projections = new ArrayList<>();
+    private final Pass pass = new Pass();
 
     private LlamaModel(Stream stream, ModelConfig config, WeightLoader loader, DType compute) {
         this.config = config;
@@ -78,14 +79,14 @@ public final class LlamaModel implements AutoCloseable {
         boolean bias = config.queryKeyValueBias();
         RmsNorm attentionNorm = norm(loader, path + ".input_layernorm");
         SelfAttention attention = new SelfAttention(layer, shape,
-                projection(loader, path + ".self_attn.q_proj", config.querySize(), hidden, bias),
-                projection(loader, path + ".self_attn.k_proj", config.keyValueSize(), hidden, bias),
-                projection(loader, path + ".self_attn.v_proj", config.keyValueSize(), hidden, bias),
+                List.of(projection(loader, path + ".self_attn.q_proj", config.querySize(), hidden, bias),
+                        projection(loader, path + ".self_attn.k_proj", config.keyValueSize(), hidden, bias),
+                        projection(loader, path + ".self_attn.v_proj", config.keyValueSize(), hidden, bias)),
                 projection(loader, path + ".self_attn.o_proj", hidden, config.querySize(), config.outputBias()));
         RmsNorm mlpNorm = norm(loader, path + ".post_attention_layernorm");
         SwiGluMlp mlp = new SwiGluMlp(
-                projection(loader, path + ".mlp.gate_proj", config.intermediateSize(), hidden, config.mlpBias()),
-                projection(loader, path + ".mlp.up_proj", config.intermediateSize(), hidden, config.mlpBias()),
+                List.of(projection(loader, path + ".mlp.gate_proj", config.intermediateSize(), hidden, config.mlpBias()),
+                        projection(loader, path + ".mlp.up_proj", config.intermediateSize(), hidden, config.mlpBias())),
                 projection(loader, path + ".mlp.down_proj", hidden, config.intermediateSize(), config.mlpBias()));
         return new DecoderLayer(path, attentionNorm, attention, mlpNorm, mlp);
     }
@@ -189,20 +190,20 @@ public final class LlamaModel implements AutoCloseable {
         DeviceBatch memory = batchMemory(tape.pool(), batch, false);
         memory.write(batch, 0);
         Variable hidden = hidden(tape, memory);
-        PooledTensor logits = tape.pool().take(DType.F32, batch.tokens(), config.vocabularySize());
-        project(tape, hidden, logits.tensor());
-        return logits.tensor();
+        Tensor logits = tape.pool().takeLasting(DType.F32, batch.tokens(), config.vocabularySize());
+        project(tape, hidden, logits);
+        return logits;
     }
 
     /// The residual stream behind the last layer, [tokens, hidden size].
     private Variable hidden(Tape tape, DeviceBatch batch) {
-        return layers(new Pass(tape, batch.sequences(), batch.ropeTable(), batch.dropoutSeeds(), null), batch.ids());
+        return layers(pass.begin(tape, batch), batch.ids());
     }
 
-    private Variable layers(Pass pass, Tensor ids) {
-        Variable x = EmbeddingFunction.apply(pass.tape(), ids, embedding, compute);
-        for (DecoderLayer layer : layers) {
-            x = layer.forward(pass, x);
+    private Variable layers(Pass begun, Tensor ids) {
+        Variable x = EmbeddingFunction.apply(begun.tape(), ids, embedding, compute);
+        for (int i = 0; i < layers.size(); i++) { // an iterator would be an object
+            x = layers.get(i).forward(begun, x);
         }
         return x;
     }
@@ -248,9 +249,9 @@ public final class LlamaModel implements AutoCloseable {
             return cache.logits();
         }
         try (Tape tape = Tape.inference(pool)) {
-            PooledTensor table = rope.table(pool, first, counts);
+            Tensor table = rope.table(pool, first, counts);
             PooledTensor ids = upload(tape, tokens.stream().flatMapToInt(Arrays::stream).toArray());
-            Variable hidden = layers(new Pass(tape, sequences, table.tensor(), null, cache), ids.tensor());
+            Variable hidden = layers(pass.begin(tape, sequences, table, cache), ids.tensor());
             ids.release();
             cache.commit();
             int[] going = IntStream.range(0, counts.length).filter(s -> counts[s] > 0).toArray();

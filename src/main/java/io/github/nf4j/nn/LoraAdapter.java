@@ -17,6 +17,8 @@ public final class LoraAdapter implements AutoCloseable {
     private final int moduleIndex;
     private final Parameter a;
     private final Parameter b;
+    private LoraWeights weights; // null until a pass needs them
+    private Tensor weightsSeeds;
 
     /// An adapter whose factors are undefined until they are written or initialised.
     ///
@@ -62,13 +64,17 @@ public final class LoraAdapter implements AutoCloseable {
         return List.of(a, b);
     }
 
-    /// The adapter as kernels take it.
+    /// The adapter as kernels take it: the same object as long as the seeds stand in the same place.
     ///
     /// @param dropoutSeeds in device memory, one for each projection of the model; null for no dropout
     LoraWeights weights(Tensor dropoutSeeds) {
-        boolean drops = dropoutSeeds != null && settings.dropout() > 0;
-        return new LoraWeights(a.value(), b.value(), (float) settings.alpha(), settings.rankStabilized(),
-                drops ? (float) settings.dropout() : 0, 0, drops ? dropoutSeeds.columns(moduleIndex, 1) : null);
+        Tensor seeds = settings.dropout() > 0 ? dropoutSeeds : null;
+        if (weights == null || seeds != weightsSeeds) {
+            weights = new LoraWeights(a.value(), b.value(), (float) settings.alpha(), settings.rankStabilized(),
+                    seeds == null ? 0 : (float) settings.dropout(), 0, seeds == null ? null : seeds.columns(moduleIndex, 1));
+            weightsSeeds = seeds;
+        }
+        return weights;
     }
 
     @Override

@@ -21,20 +21,20 @@ final class RopeTables {
     ///
     /// @param first  for each sequence the position of its first new token
     /// @param counts for each sequence the number of new tokens
-    /// @return F32 [all new tokens, head size]
-    PooledTensor table(TensorPool pool, int[] first, int[] counts) {
+    /// @return F32 [all new tokens, head size], until the pool is reset
+    Tensor table(TensorPool pool, int[] first, int[] counts) {
         int[] positions = positions(first, counts);
         PooledTensor ids = pool.take(DType.I32, 1, positions.length);
         HostCopies.write(pool.stream(), positions, ids.tensor());
-        PooledTensor table = pool.take(DType.F32, positions.length, headSize);
+        Tensor table = pool.takeLasting(DType.F32, positions.length, headSize);
         if (frequencies.dependOnLength()) {
             int row = 0;
             for (int s = 0; s < counts.length; s++) {
-                write(pool, first[s] + counts[s], ids.tensor().columns(row, counts[s]), table.tensor().rows(row, counts[s]));
+                write(pool, first[s] + counts[s], ids.tensor().columns(row, counts[s]), table.rows(row, counts[s]));
                 row += counts[s];
             }
         } else {
-            write(pool, 0, ids.tensor(), table.tensor());
+            write(pool, 0, ids.tensor(), table);
         }
         ids.release();
         return table;

@@ -9,11 +9,12 @@ import java.util.List;
 
 /// Causal self-attention with grouped query heads and rotary positions.
 ///
-/// @param layer number of the layer, its place in the key-value cache
-record SelfAttention(int layer, AttentionShape shape, Linear query, Linear key, Linear value, Linear output) {
+/// @param layer         number of the layer, its place in the key-value cache
+/// @param queryKeyValue the projections of the input
+record SelfAttention(int layer, AttentionShape shape, List<Linear> queryKeyValue, Linear output) {
     Variable forward(Pass pass, Variable x) {
         Tape tape = pass.tape();
-        List<Variable> projected = Linear.forward(pass, x, query, key, value);
+        List<Variable> projected = Linear.forward(pass, x, queryKeyValue);
         Variable q = RopeFunction.apply(tape, projected.get(0), pass.ropeTable());
         Variable k = RopeFunction.apply(tape, projected.get(1), pass.ropeTable());
         Variable v = projected.get(2);

@@ -28,7 +28,9 @@ public final class AdamW implements AutoCloseable {
     private final List<Parameter> parameters;
     private final List<State> states = new ArrayList<>();
     private final Tensor norm;
+    private final Tensor gradScale;
     private final Tensor deviceStep;
+    private final AdamwOptions updateOptions;
     private AdamwParameters arguments;
     private long step;
 
@@ -76,7 +78,9 @@ public final class AdamW implements AutoCloseable {
         this.parameters = List.copyOf(parameters);
         try (Undo undo = new Undo()) {
             this.norm = tensor(undo, DType.F32, 1, 2);
+            this.gradScale = norm.columns(1, 1);
             this.deviceStep = tensor(undo, DType.U8, 1, AdamwOptions.STEP_BYTES);
+            this.updateOptions = options(0, 1, deviceStep);
             parameters.forEach(parameter -> states.add(state(undo, parameter)));
             undo.keep();
         }
@@ -108,7 +112,9 @@ public final class AdamW implements AutoCloseable {
 
     /// Sets the gradients of all parameters to zero.
     public void zeroGrad() {
-        parameters.forEach(parameter -> parameter.zeroGrad(stream));
+        for (int i = 0; i < parameters.size(); i++) { // as below, an iterator would be an object
+            parameters.get(i).zeroGrad(stream);
+        }
     }
 
     /// Updates the parameters from their gradients.
@@ -139,13 +145,13 @@ public final class AdamW implements AutoCloseable {
                     state.parameter.value(), state.parameter.grad(), state.m, state.v, state.absmax)).toList());
         }
         if (settings.paged) {
-            states.forEach(state -> {
-                MemoryOps.prefetch(stream, state.m);
-                MemoryOps.prefetch(stream, state.v);
-            });
+            for (int i = 0; i < states.size(); i++) {
+                MemoryOps.prefetch(stream, states.get(i).m);
+                MemoryOps.prefetch(stream, states.get(i).v);
+            }
         }
         OptimOps.globalNorm(stream, arguments, (float) maxNorm, norm);
-        OptimOps.adamw(stream, options(0, 1, deviceStep), arguments, norm.columns(1, 1));
+        OptimOps.adamw(stream, updateOptions, arguments, gradScale);
     }
 
     private AdamwOptions options(double learningRate, long number, Tensor factors) {

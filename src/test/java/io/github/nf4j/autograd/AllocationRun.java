@@ -10,6 +10,11 @@ import io.github.nf4j.Nf4State;
 import io.github.nf4j.Nf4Weight;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
+import io.github.nf4j.nn.DeviceBatch;
+import io.github.nf4j.nn.LlamaModel;
+import io.github.nf4j.nn.LoraSettings;
+import io.github.nf4j.nn.Quantization;
+import io.github.nf4j.nn.TokenBatch;
 import io.github.nf4j.op.AdamwOptions;
 import io.github.nf4j.op.AdamwParameters;
 import io.github.nf4j.op.AttentionOps;
@@ -27,19 +32,27 @@ import io.github.nf4j.op.NormOps;
 import io.github.nf4j.op.OptimOps;
 import io.github.nf4j.op.PackedSequences;
 import io.github.nf4j.op.RopeOps;
+import io.github.nf4j.optim.AdamW;
+import io.github.nf4j.train.PretrainedModel;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.management.ManagementFactory;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.function.Consumer;
 
-/// What [AllocationTest] runs in a JVM without a coverage agent: prints the bytes of Java heap that 1000 warm passes of a tape take, and
-/// 1000 warm calls of each operation.
+/// What [AllocationTest] runs in a JVM without a coverage agent: prints the bytes of Java heap that a warm pass of a tape takes, a warm
+/// training step and a warm call of each operation.
 public final class AllocationRun {
     private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
-    private static final int CALLS = 1000;
+    private static final int CALLS = 200; // in a round
     private static final int MOST_ROUNDS = 100; // until the JIT compiler is through
     private static final int SIZE = 64;
     private static final int RANK = 8;
+    private static final long SEED = 7;
 
     private final Stream stream;
     private final List<Tensor> tensors = new ArrayList<>();
@@ -48,13 +61,15 @@ public final class AllocationRun {
         this.stream = stream;
     }
 
-    public static void main(String[] arguments) {
+    /// @param arguments the folder of a model
+    public static void main(String[] arguments) throws IOException {
         try (Device device = Device.open(new DeviceOptions(Backend.CPU, 0, 1, Isa.AUTO));
                 Stream stream = device.newStream(1 << 20);
                 Nf4Weight weight = Nf4Weight.allocate(device, SIZE, SIZE, 64, true)) {
             AllocationRun run = new AllocationRun(stream);
             Nf4Ops.quantize(stream, run.tensor(SIZE, SIZE), weight);
-            run.tape(weight);
+            run.tapes(weight);
+            run.training(Path.of(arguments[0]));
             run.products(weight);
             run.layers();
             run.structs(weight, false);
@@ -118,6 +133,10 @@ public final class AllocationRun {
         String where = shared ? ", shared arenas" : "";
         measure("lora.forward" + where, () -> LoraOps.forward(stream, x, base, lora, u, y));
         measure("lora.forward, nf4" + where, () -> LoraOps.forward(stream, x, packed, lora, u, y));
+        List<LoraWeights> loras = List.of(lora, lora);
+        List<Tensor> us = List.of(u, tensor(1, RANK));
+        measure("lora.project" + where, () -> LoraOps.project(stream, x, loras, us));
+        measure("lora.apply" + where, () -> LoraOps.apply(stream, x, base, lora, u, y));
         Tensor da = tensor(RANK, SIZE);
         Tensor db = tensor(SIZE, RANK);
         Tensor dx = tensor(1, SIZE);
@@ -146,8 +165,8 @@ public final class AllocationRun {
     }
 
     /// The MLP of a decoder's layer with its norm, an adapter, the residual connection and the loss: seven operations, and the rules
-    /// of the six that are recorded.
-    private void tape(Nf4Weight weight) {
+    /// of the six that are recorded. Then the same closed without backward, and without recording.
+    private void tapes(Nf4Weight weight) {
         LinearWeight up = LinearWeight.dense(tensor(SIZE, SIZE), null);
         LinearWeight gate = LinearWeight.nf4(weight, null);
         LinearWeight head = LinearWeight.dense(tensor(SIZE, SIZE), null);
@@ -161,21 +180,67 @@ public final class AllocationRun {
             MemoryOps.fill(stream, 0.1, b.value());
             a.zeroGrad(stream);
             b.zeroGrad(stream);
-            LoraWeights lora = new LoraWeights(a.value(), b.value(), 1);
+            LinearFunction.Layer down = new LinearFunction.Layer(gate, new LoraWeights(a.value(), b.value(), 1), a, b);
+            Consumer<Tape> forward = tape -> {
+                Variable input = tape.leaf(x, true);
+                Variable normed = RmsNormFunction.apply(tape, input, row, 1e-5f);
+                Variable h = SwiGluFunction.apply(tape, LinearFunction.apply(tape, normed, gate),
+                        LinearFunction.apply(tape, normed, up));
+                normed.release();
+                Variable y = LinearFunction.apply(tape, h, down);
+                h.release();
+                Variable sum = AddFunction.apply(tape, input, y);
+                LinearCrossEntropyFunction.apply(tape, sum, head, labels, 1e-3f).release();
+            };
             measure("tape", () -> {
                 try (Tape tape = Tape.recording(pool)) {
-                    Variable input = tape.leaf(x, true);
-                    Variable normed = RmsNormFunction.apply(tape, input, row, 1e-5f);
-                    Variable h = SwiGluFunction.apply(tape, LinearFunction.apply(tape, normed, gate),
-                            LinearFunction.apply(tape, normed, up));
-                    normed.release();
-                    Variable y = LinearFunction.apply(tape, h, gate, lora, a, b);
-                    h.release();
-                    Variable sum = AddFunction.apply(tape, input, y);
-                    LinearCrossEntropyFunction.apply(tape, sum, head, labels, 1e-3f).release();
+                    forward.accept(tape);
                     tape.backward();
                 }
             });
+            measure("tape without backward", () -> {
+                try (Tape tape = Tape.recording(pool)) {
+                    forward.accept(tape);
+                }
+            });
+            measure("inference", () -> {
+                try (Tape tape = Tape.inference(pool)) {
+                    forward.accept(tape);
+                }
+            });
+        }
+    }
+
+    /// Training steps of a tiny model with an adapter on each projection: what a graph would capture, on a batch in device memory, and
+    /// whole steps, which bring the batch there and read loss and norm.
+    private void training(Path folder) throws IOException {
+        List<int[]> sequences = List.of(new int[] {5, 6, 7, 8, 9}, new int[] {10, 11, 12});
+        TokenBatch batch = TokenBatch.of(sequences, sequences);
+        try (PretrainedModel files = PretrainedModel.open(folder);
+                LlamaModel model = files.load(stream, Quantization.nf4(), DType.F32)) {
+            model.attachAdapters(_ -> Optional.of(new LoraSettings(RANK, 16, false, 0.1)), 1);
+            try (TensorPool inputs = new TensorPool(stream);
+                    TensorPool pool = new TensorPool(stream);
+                    AdamW optimizer = new AdamW(stream, model.parameters(), AdamW.Settings.of(0.01))) {
+                DeviceBatch memory = model.batchMemory(inputs, batch, true);
+                memory.write(batch, SEED);
+                measure("step on the device", () -> {
+                    optimizer.zeroGrad();
+                    try (Tape tape = Tape.recording(pool)) {
+                        model.losses(tape, memory, 1).release();
+                        tape.backward();
+                    }
+                    optimizer.update(1);
+                });
+                measure("whole step", () -> {
+                    optimizer.zeroGrad();
+                    try (Tape tape = Tape.recording(pool)) {
+                        model.loss(tape, batch, 1, OptionalLong.of(SEED));
+                        tape.backward();
+                    }
+                    optimizer.step(1e-4, 1);
+                });
+            }
         }
     }
 
@@ -188,7 +253,7 @@ public final class AllocationRun {
             }
             least = Math.min(least, THREADS.getCurrentThreadAllocatedBytes() - before);
         }
-        System.out.println(name + ": " + least + " bytes");
+        System.out.println(name + ": " + Math.ceilDiv(least, CALLS) + " bytes");
     }
 
     /// In memory of the device.

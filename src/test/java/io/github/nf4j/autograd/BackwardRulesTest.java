@@ -10,6 +10,7 @@ import io.github.nf4j.Device;
 import io.github.nf4j.Nf4Weight;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
+import io.github.nf4j.autograd.LinearFunction.Layer;
 import io.github.nf4j.op.AttentionShape;
 import io.github.nf4j.op.LinearWeight;
 import io.github.nf4j.op.LoraWeights;
@@ -85,7 +86,7 @@ class BackwardRulesTest {
         Parameter b = parameter("b", 7, 2);
         LinearWeight base = weight(7, 6, nf4);
         LoraWeights lora = new LoraWeights(a.value(), b.value(), 3, true, dropout, 99);
-        check((tape, in) -> LinearFunction.apply(tape, in.get(0), base, lora, a, b), List.of(tensor(4, 6)), a, b);
+        check((tape, in) -> LinearFunction.apply(tape, in.get(0), new Layer(base, lora, a, b)), List.of(tensor(4, 6)), a, b);
     }
 
     /// As q, k and v have it, one of them without an adapter: each adds to the gradient of the input that they share.
@@ -96,12 +97,13 @@ class BackwardRulesTest {
         Parameter b = parameter("b", 7, 2);
         Parameter c = parameter("c", 3, 6);
         Parameter d = parameter("d", 7, 3);
-        List<LinearFunction.Layer> layers = List.of(
-                new LinearFunction.Layer(weight(7, 6, nf4), new LoraWeights(a.value(), b.value(), 3, false, 0.4f, 99), a, b),
-                new LinearFunction.Layer(weight(7, 6, nf4), null, null, null),
-                new LinearFunction.Layer(weight(7, 6, nf4), new LoraWeights(c.value(), d.value(), 2, true, 0.4f, 98), c, d));
+        List<Layer> layers = List.of(
+                new Layer(weight(7, 6, nf4), new LoraWeights(a.value(), b.value(), 3, false, 0.4f, 99), a, b),
+                new Layer(weight(7, 6, nf4)),
+                new Layer(weight(7, 6, nf4), new LoraWeights(c.value(), d.value(), 2, true, 0.4f, 98), c, d));
         check((tape, in) -> {
-            List<Variable> y = LinearFunction.apply(tape, in.get(0), layers);
+            List<Variable> y = new ArrayList<>();
+            LinearFunction.apply(tape, in.get(0), layers, y);
             return AddFunction.apply(tape, AddFunction.apply(tape, y.get(0), y.get(1)), y.get(2));
         }, List.of(tensor(4, 6)), a, b, c, d);
     }
@@ -118,10 +120,10 @@ class BackwardRulesTest {
         LoraWeights other = new LoraWeights(a.value(), b.value(), 2, false, 0.4f, 98);
         try (Tape tape = Tape.inference(pool)) {
             Variable in = tape.leaf(x, false);
-            List<Variable> together = LinearFunction.apply(tape, in, List.of(new LinearFunction.Layer(base, lora, a, b),
-                    new LinearFunction.Layer(plain, null, null, null), new LinearFunction.Layer(base, other, a, b)));
-            List<Variable> alone = List.of(LinearFunction.apply(tape, in, base, lora, a, b), LinearFunction.apply(tape, in, plain),
-                    LinearFunction.apply(tape, in, base, other, a, b));
+            List<Layer> layers = List.of(new Layer(base, lora, a, b), new Layer(plain), new Layer(base, other, a, b));
+            List<Variable> together = new ArrayList<>();
+            LinearFunction.apply(tape, in, layers, together);
+            List<Variable> alone = layers.stream().map(layer -> LinearFunction.apply(tape, in, layer)).toList();
             for (int i = 0; i < 3; i++) {
                 assertArrayEquals(alone.get(i).value().toFloatArray(), together.get(i).value().toFloatArray());
             }
@@ -199,7 +201,7 @@ class BackwardRulesTest {
             Variable h = SwiGluFunction.apply(tape, LinearFunction.apply(tape, normed, gate),
                     LinearFunction.apply(tape, normed, up));
             normed.release();
-            Variable y = LinearFunction.apply(tape, h, down, lora, a, b);
+            Variable y = LinearFunction.apply(tape, h, new Layer(down, lora, a, b));
             h.release();
             return AddFunction.apply(tape, in.get(0), y);
         }, List.of(tensor(3, 6)), a, b);
@@ -234,7 +236,7 @@ class BackwardRulesTest {
         b.zeroGrad(stream);
         for (int pass = 0; pass < 2; pass++) {
             try (Tape tape = Tape.recording(pool)) {
-                backward(tape, LinearFunction.apply(tape, tape.leaf(x, false), base, lora, a, b), dy);
+                backward(tape, LinearFunction.apply(tape, tape.leaf(x, false), new Layer(base, lora, a, b)), dy);
                 gradients.add(b.grad().toFloatArray());
             }
         }
