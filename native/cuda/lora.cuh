@@ -5,16 +5,17 @@
 //   wide   [n, rank]      = t^T * g      g [tokens, rank]    da^T = drop(x)^T * du     db = dy^T * u
 //
 // A block has 256 columns of t, 16 ranks of an adapter and a range of tokens, through which it goes by 64. A tile of t is in
-// shared memory once for both products: du and db take one pass over dy. f stays beside it, g comes with each tile, both as
-// three BF16 numbers for one in F32, so that no bit of them is lost. Adapters that share x are one pass, too, each with a
-// mask and an f of its own.
+// shared memory once for both products: du and db take one pass over dy. f and g are three BF16 numbers for one in F32, so
+// that no bit of them is lost. g comes with each tile. f is the same for all of them and stays in registers, where each
+// warp has the fragments of 128 columns and eight ranks: in shared memory they would be read again with every tile, three
+// times as many bytes as the tile's own. Adapters that share x are one pass, too, each with a mask and an f of its own.
 //
 // The sums of wide stay in registers to the end of the range; those of narrow leave with each tile, for 128 columns
 // each. A second kernel adds either up in ascending order (split.cuh). Narrow's number of sums follows from n alone: a
 // token's bits do not depend on the tokens beside it.
 //
 // Floor: the bytes of t over the bandwidth of memory, which brings an H100's multiprocessor a tile of 32 KB in 2500 clocks
-// (132 of them at 1.755 GHz, 3.0 TB/s). Meanwhile both products take 768 mma and 416 ldmatrix: 1664 passes through shared
+// (132 of them at 1.755 GHz, 3.0 TB/s). Meanwhile both products take 768 mma and 288 ldmatrix: 1152 passes through shared
 // memory. More than 16 ranks, and other adapters that share x, are more blocks with the same tile, next to each other in
 // the grid, for L2 to have it.
 //
@@ -142,7 +143,6 @@ class LoraBlock {
 public:
     static constexpr int tile_elements = lora_tokens * lora_cols;
     static constexpr int64_t shared_bytes = SharedArena::bytes_of(2 * tile_elements * 2) +
-                                            SharedArena::bytes_of(has_narrow ? ThinTile<lora_cols>::elements * 2 : 0) +
                                             SharedArena::bytes_of(has_wide ? ThinTile<lora_tokens>::elements * 2 : 0);
 
     __device__ LoraBlock(const LoraPass &p, const LoraRanks &ranks, SharedArena &arena)
@@ -152,16 +152,16 @@ public:
           range_(block_id() / p.rank_blocks % p.ranges),
           col0_(block_id() / p.rank_blocks / p.ranges * lora_cols),
           tiles_(arena.take<bf16>(2 * tile_elements)),
-          f_(arena.take<bf16>(has_narrow ? ThinTile<lora_cols>::elements : 0)),
           g_(arena.take<bf16>(has_wide ? ThinTile<lora_tokens>::elements : 0)) {}
 
     __device__ void run() {
         const int64_t tiles = ceil_div(p_.end - p_.first, lora_tokens);
         const int64_t first = tiles * range_ / p_.ranges, end = tiles * (range_ + 1) / p_.ranges;
-        if constexpr (has_narrow) f_.fill(share_.f, rank0_, col0_, p_.n);
-        float sums[wide_rows][2][4] = {};
         fetch(first);
         commit_copies();
+        NarrowFactor f;
+        if constexpr (has_narrow) load_narrow(f, ThinTile<lora_cols>(tiles_.template as<bf16>(buffer(first + 1))));
+        float sums[wide_rows][2][4] = {};
         for (int64_t tile = first; tile < end; tile++) {
             sync_threads();  // everybody is past the tile before, whose buffer is free, and past its g
             if (tile + 1 < end) fetch(tile + 1);
@@ -169,8 +169,8 @@ public:
             if constexpr (has_wide) g_.fill(p_.g, rank0_, token_of(tile), p_.end);
             wait_copies<1>();
             if (share_.dropout.threshold > 0) mask(tile);
-            sync_threads();  // the tile is there, and g, and f
-            if constexpr (has_narrow) multiply_narrow(tile);
+            sync_threads();  // the tile is there, and g
+            if constexpr (has_narrow) multiply_narrow(tile, f);
             if constexpr (has_wide) add_wide(tile, sums);
         }
         if constexpr (has_wide) store_wide(sums);
@@ -190,70 +190,105 @@ private:
 
     __device__ void fetch(int64_t tile) const {
         const Columns<8> columns(col0_ + my_col(), p_.n, p_.aligned);
+        if (!p_.aligned) return load_elements(tile, columns);
         const int bytes = columns.left >= 8 ? 16 : columns.left > 0 ? static_cast<int>(columns.left) * 2 : 0;
 #pragma unroll
         for (int i = 0; i < lora_tokens / warps; i++) {
             const int64_t token = token_of(tile) + my_row(i);
-            const bf16 *row = p_.tall.at(token, 0);
-            const int to = buffer(tile) + swizzled<lora_cols>(my_row(i), my_col());
-            if (p_.aligned) {
-                copy_async_16(tiles_.address(to), row + columns.first, token < p_.end ? bytes : 0);
-                continue;
-            }
+            copy_async_16(tiles_.address(place(tile, i)), p_.tall.at(token, columns.first), token < p_.end ? bytes : 0);
+        }
+    }
+    __device__ void load_elements(int64_t tile, const Columns<8> &columns) const {
+#pragma unroll 1  // its registers are those that the products keep
+        for (int i = 0; i < lora_tokens / warps; i++) {
+            const int64_t token = token_of(tile) + my_row(i);
             bf16 values[8] = {};
-            if (token < p_.end) load_columns(values, row, columns);
+            if (token < p_.end) load_columns(values, p_.tall.at(token, 0), columns);
             Vector<bf16, 8> chunk;
 #pragma unroll
             for (int e = 0; e < 8; e++) chunk.v[e] = values[e];
-            tiles_.store(to, chunk);
+            tiles_.store(place(tile, i), chunk);
         }
+    }
+    // Rows that are a multiple of 8 apart have their chunks in the same order.
+    __device__ static int place(int64_t tile, int i) {
+        return buffer(tile) + swizzled<lora_cols>(my_row(0), my_col()) + i * warps * lora_cols;
+    }
+
+    // `row` rows, a multiple of 8, and 16 * x16 columns behind the chunk at `lane`. Where x16 stays below 4 a chunk
+    // changes places within its line of 64 columns: one exclusive or, as a row begins at a multiple of 512 bytes.
+    __device__ static SharedAddress behind(SharedAddress lane, int row, int x16) {
+        return {(lane.value ^ static_cast<uint32_t>(x16 % 4 * 32)) +
+                static_cast<uint32_t>((row * lora_cols + x16 / 4 * 64) * 2)};
     }
 
     // What this thread has copied becomes 0 where dropout drops it.
     __device__ void mask(int64_t tile) const {
         for (int i = 0; i < lora_tokens / warps; i++) {
-            const int at = buffer(tile) + swizzled<lora_cols>(my_row(i), my_col());
-            Vector<bf16, 8> chunk = tiles_.template load<8>(at);
+            Vector<bf16, 8> chunk = tiles_.template load<8>(place(tile, i));
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 const KeptQuad kept(share_.dropout, token_of(tile) + my_row(i), col0_ + my_col() + 4 * half);
 #pragma unroll
                 for (int e = 0; e < 4; e++) chunk.v[4 * half + e] = kept[e] ? chunk.v[4 * half + e] : bf16{0};
             }
-            tiles_.store(at, chunk);
+            tiles_.store(place(tile, i), chunk);
         }
     }
 
-    // Of 16 tokens and half of the columns.
-    __device__ void multiply_narrow(int64_t tile) const {
-        const int token0 = warp_id() % 4 * 16, first_col = warp_id() / 4 * lora_narrow_cols;
-        if (col0_ + first_col >= p_.n) return;
+    // Narrow's work of a warp: 32 of the tokens, half of the columns, half of the ranks. Its part of f is the same for all
+    // tiles: [step of 16 columns][part] B fragments.
+    using NarrowFactor = uint32_t[lora_narrow_cols / 16][lora_parts][2];
+    __device__ static int narrow_token() { return warp_id() % 2 * 32; }
+    __device__ static int narrow_rank() { return warp_id() / 2 % 2 * 8; }
+    __device__ static int narrow_col() { return warp_id() / 4 * lora_narrow_cols; }
+
+    // By way of `tile`, which is free until the next tile of the tall matrix is fetched.
+    __device__ void load_narrow(NarrowFactor &f, const ThinTile<lora_cols> &tile) const {
+        tile.fill(share_.f, rank0_, col0_, p_.n);
+        sync_threads();
+#pragma unroll
+        for (int k16 = 0; k16 < lora_narrow_cols / 16; k16++) {
+#pragma unroll
+            for (int part = 0; part < lora_parts; part++) {
+                uint32_t b[4];
+                tile.fragments(b, part, narrow_col() + 16 * k16);
+#pragma unroll
+                for (int r = 0; r < 2; r++) f[k16][part][r] = narrow_rank() == 0 ? b[r] : b[2 + r];
+            }
+        }
+    }
+
+    __device__ void multiply_narrow(int64_t tile, const NarrowFactor &f) const {
+        const int64_t rank = rank0_ + narrow_rank() + lane_id() % 4 * 2;
+        if (col0_ + narrow_col() >= p_.n) return;
+        const SharedAddress lane = tiles_.address(
+            buffer(tile) + swizzled<lora_cols>(narrow_token() + lane_id() % 16, narrow_col() + lane_id() / 16 * 8));
         float sums[2][4] = {};
 #pragma unroll
         for (int k16 = 0; k16 < lora_narrow_cols / 16; k16++) {
-            const int row = token0 + lane_id() % 16, col = first_col + 16 * k16;
-            uint32_t a[4], b[lora_parts][4];
-            load_matrices(a, tiles_.address(buffer(tile) + swizzled<lora_cols>(row, col + lane_id() / 16 * 8)));
 #pragma unroll
-            for (int part = 0; part < lora_parts; part++) f_.fragments(b[part], part, col);
-            add_thin(sums, a, b);
-        }
-        const int64_t first_row = (col0_ + first_col) / lora_narrow_cols * (p_.end - p_.first);
+            for (int i = 0; i < 2; i++) {
+                uint32_t a[4];
+                load_matrices(a, behind(lane, 16 * i, k16));
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-            const int64_t token = tile * lora_tokens + token0 + lane_id() / 4 + 8 * half;
-            if (p_.first + token >= p_.end) continue;
-#pragma unroll
-            for (int j = 0; j < 2; j++) {
-                const int64_t rank = rank0_ + 8 * j + lane_id() % 4 * 2;
-                const Vector<float, 2> pair = {{sums[j][2 * half], sums[j][2 * half + 1]}};
-                if (rank < share_.columns) store_global(p_.narrow.at(first_row + token, share_.column + rank), pair);
+                for (int part = 0; part < lora_parts; part++) mma_bf16(sums[i], a, f[k16][part]);
             }
+        }
+        const int64_t first_row = (col0_ + narrow_col()) / lora_narrow_cols * (p_.end - p_.first);
+#pragma unroll
+        for (int half = 0; half < 4; half++) {
+            const int64_t token = tile * lora_tokens + narrow_token() + lane_id() / 4 + 8 * half;
+            const Vector<float, 2> pair = {{sums[half / 2][half % 2 * 2], sums[half / 2][half % 2 * 2 + 1]}};
+            if (p_.first + token < p_.end && rank < share_.columns)
+                store_global(p_.narrow.at(first_row + token, share_.column + rank), pair);
         }
     }
 
     // Of 32 columns and all tokens. The tile is read across: as the transposed matrix.
     __device__ void add_wide(int64_t tile, float (&sums)[wide_rows][2][4]) const {
+        const int row = lane_id() / 16 * 8 + lane_id() % 8, col = warp_id() * wide_cols + lane_id() / 8 % 2 * 8;
+        const SharedAddress lane = tiles_.address(buffer(tile) + swizzled<lora_cols>(row, col));
 #pragma unroll
         for (int token = 0; token < lora_tokens; token += 16) {
             uint32_t b[lora_parts][4];
@@ -262,9 +297,7 @@ private:
 #pragma unroll
             for (int i = 0; i < wide_rows; i++) {
                 uint32_t a[4];
-                const int row = token + lane_id() / 16 * 8 + lane_id() % 8,
-                          col = warp_id() * wide_cols + 16 * i + lane_id() / 8 % 2 * 8;
-                load_matrices_transposed(a, tiles_.address(buffer(tile) + swizzled<lora_cols>(row, col)));
+                load_matrices_transposed(a, behind(lane, token, i));
                 add_thin(sums[i], a, b);
             }
         }
@@ -293,7 +326,6 @@ private:
     int64_t range_;
     int64_t col0_;
     Shared<bf16> tiles_;
-    ThinTile<lora_cols> f_;
     ThinTile<lora_tokens> g_;
 };
 
