@@ -138,7 +138,11 @@ int32_t multiply_thin(nf4j_stream *stream, const ThinProducts &thin) {
         }
         return status;
     }
-    if (thin.narrow) status = multiply(stream, thin.name, *thin.narrow, thin.tall->dtype);
+    if (thin.narrow) {
+        Product whole = *thin.narrow;
+        whole.part_of_rows = true;  // how k is split would follow from the number of tokens
+        status = multiply(stream, thin.name, whole, thin.tall->dtype);
+    }
     if (thin.wide && status == NF4J_OK) status = multiply(stream, thin.name, *thin.wide, thin.tall->dtype);
     return status;
 }
