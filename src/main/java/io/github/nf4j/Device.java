@@ -4,8 +4,7 @@ import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.bindings.nf4j_device_info;
 import io.github.nf4j.bindings.nf4j_device_options;
 import io.github.nf4j.internal.Access;
-import io.github.nf4j.internal.CallObserver;
-import io.github.nf4j.internal.Capture;
+import io.github.nf4j.internal.Call;
 import io.github.nf4j.internal.Handle;
 import io.github.nf4j.internal.NativeLibrary;
 import io.github.nf4j.internal.Status;
@@ -142,8 +141,8 @@ public final class Device implements AutoCloseable {
 
     private static final class RootAccess extends Access {
         @Override
-        protected Handle handle(Stream stream) {
-            return stream.handle();
+        protected Call call(Stream stream) {
+            return stream.call();
         }
 
         @Override
@@ -157,23 +156,18 @@ public final class Device implements AutoCloseable {
         }
 
         @Override
-        protected Capture capture(Stream stream) {
-            return stream.capture();
+        protected MemorySegment struct(Tensor tensor) {
+            return tensor.struct();
         }
 
         @Override
-        protected CallObserver observer(Stream stream) {
-            return stream.observer();
+        protected MemorySegment struct(Nf4Weight weight) {
+            return weight.struct();
         }
 
         @Override
-        protected void observe(Stream stream, CallObserver observer) {
-            stream.observe(observer);
-        }
-
-        @Override
-        protected boolean fits(Nf4Weight weight, Stream stream) {
-            return weight.device().openInfo.backend() == stream.device().openInfo.backend();
+        protected boolean fits(Nf4Weight weight, Device device) {
+            return weight.device().openInfo.backend() == device.openInfo.backend();
         }
     }
 }

@@ -53,12 +53,12 @@ public final class Graph implements AutoCloseable {
             Status.check(Nf4jH.nf4j_graph_begin(call.stream()));
         }
         Capture capture = new Capture();
-        stream.setCapture(capture);
+        stream.call().setCapture(capture);
         try {
             calls.run();
             return new Graph(stream, capture, end(stream));
         } catch (RuntimeException | Error e) {
-            if (stream.capture() != null) {
+            if (stream.call().capture() != null) {
                 discard(stream);
             }
             capture.release();
@@ -67,7 +67,7 @@ public final class Graph implements AutoCloseable {
     }
 
     private static MemorySegment end(Stream stream) {
-        stream.setCapture(null);
+        stream.call().setCapture(null);
         try (Call call = Call.on(stream, "graph.end"); Arena arena = Arena.ofConfined()) {
             MemorySegment result = arena.allocate(ValueLayout.ADDRESS);
             Status.check(Nf4jH.nf4j_graph_end(call.stream(), result));
@@ -93,6 +93,7 @@ public final class Graph implements AutoCloseable {
     public void launch() {
         try (Call call = Call.on(stream, "graph.launch")) {
             call.hold(handle);
+            call.gathered();
             call.check(capture.whileOpen(() -> Nf4jH.nf4j_graph_launch(handle.pointer())));
         }
     }

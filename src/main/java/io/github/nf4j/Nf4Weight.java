@@ -1,6 +1,7 @@
 package io.github.nf4j;
 
 import io.github.nf4j.bindings.Nf4jH;
+import io.github.nf4j.bindings.nf4j_nf4_weight;
 import io.github.nf4j.internal.Call;
 import io.github.nf4j.internal.Handle;
 import io.github.nf4j.internal.Status;
@@ -18,6 +19,7 @@ public final class Nf4Weight implements AutoCloseable {
     private final long cols;
     private final int blockSize;
     private final boolean doubleQuant;
+    private final MemorySegment struct = nf4j_nf4_weight.allocate(Arena.ofAuto());
 
     private Nf4Weight(Memory memory, long rows, long cols, int blockSize, boolean doubleQuant) {
         this.memory = memory;
@@ -25,6 +27,13 @@ public final class Nf4Weight implements AutoCloseable {
         this.cols = cols;
         this.blockSize = blockSize;
         this.doubleQuant = doubleQuant;
+        nf4j_nf4_weight.struct_size(struct, (int) nf4j_nf4_weight.sizeof());
+        nf4j_nf4_weight.double_quant(struct, doubleQuant ? 1 : 0);
+        nf4j_nf4_weight.rows(struct, rows);
+        nf4j_nf4_weight.cols(struct, cols);
+        nf4j_nf4_weight.block_size(struct, blockSize);
+        nf4j_nf4_weight.data(struct, memory.segment());
+        nf4j_nf4_weight.bytes(struct, memory.bytes());
     }
 
     /// Bytes of device memory that a weight of this shape takes.
@@ -55,7 +64,9 @@ public final class Nf4Weight implements AutoCloseable {
     public static Nf4Weight quantize(Stream stream, Tensor w, int blockSize, boolean doubleQuant) {
         Nf4Weight weight = allocate(stream.device(), w.rows(), w.cols(), blockSize, doubleQuant);
         try (Call call = Call.on(stream, "nf4.quantize")) {
-            call.check(Nf4jH.nf4j_nf4_quantize(call.stream(), call.input(w), call.weight(weight)));
+            MemorySegment input = call.input(w);
+            MemorySegment packed = call.weight(weight);
+            call.check(Nf4jH.nf4j_nf4_quantize(call.stream(), input, packed));
             return weight;
         } catch (RuntimeException e) {
             weight.close();
@@ -109,5 +120,10 @@ public final class Nf4Weight implements AutoCloseable {
 
     Handle handle() {
         return memory.handle();
+    }
+
+    /// The `nf4j_nf4_weight`, which is there as long as this object.
+    MemorySegment struct() {
+        return struct;
     }
 }

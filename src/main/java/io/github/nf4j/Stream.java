@@ -3,8 +3,6 @@ package io.github.nf4j;
 import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.bindings.nf4j_stream_options;
 import io.github.nf4j.internal.Call;
-import io.github.nf4j.internal.CallObserver;
-import io.github.nf4j.internal.Capture;
 import io.github.nf4j.internal.Handle;
 import io.github.nf4j.internal.Status;
 import java.lang.foreign.Arena;
@@ -21,9 +19,8 @@ public final class Stream implements AutoCloseable {
 
     private final Device device;
     private final Handle handle;
-    private CallObserver observer;
+    private final Call call;
     private final AtomicInteger graphs = new AtomicInteger();
-    private Capture capture;
 
     /// A stream with the backend's default workspace.
     public Stream(Device device) {
@@ -48,6 +45,7 @@ public final class Stream implements AutoCloseable {
             MemorySegment result = arena.allocate(ValueLayout.ADDRESS);
             Status.check(Nf4jH.nf4j_stream_create(device.handle().pointer(), options, result));
             this.handle = new Handle(this, "stream of " + device, result.get(ValueLayout.ADDRESS, 0));
+            this.call = new Call(handle, device);
         } catch (RuntimeException e) {
             device.handle().release();
             throw e;
@@ -94,6 +92,7 @@ public final class Stream implements AutoCloseable {
                 handle.reopen();
                 throw new IllegalStateException(handle + " cannot be closed: first close its graphs, of which " + graphs + " are open");
             }
+            call.end();
             try {
                 Status.check(Nf4jH.nf4j_stream_destroy(handle.pointer()));
             } finally {
@@ -107,25 +106,8 @@ public final class Stream implements AutoCloseable {
         return handle.toString();
     }
 
-    Handle handle() {
-        return handle;
-    }
-
-    CallObserver observer() {
-        return observer;
-    }
-
-    void observe(CallObserver newObserver) {
-        observer = newObserver;
-    }
-
-    /// What its calls use, while they are captured; else null.
-    Capture capture() {
-        return capture;
-    }
-
-    void setCapture(Capture newCapture) {
-        capture = newCapture;
+    Call call() {
+        return call;
     }
 
     void addGraph() {

@@ -1,6 +1,7 @@
 package io.github.nf4j;
 
 import io.github.nf4j.internal.Handle;
+import io.github.nf4j.internal.TensorStruct;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Objects;
@@ -17,6 +18,7 @@ public final class Tensor implements AutoCloseable {
     private final long rows;
     private final long cols;
     private final long ld;
+    private volatile MemorySegment struct; // made when a call first needs it; which thread makes it does not matter
 
     private Tensor(Memory memory, boolean owner, MemorySegment segment, DType dtype, long rows, long cols, long ld) {
         this.memory = memory;
@@ -198,6 +200,16 @@ public final class Tensor implements AutoCloseable {
     /// The handle of the memory, or null if it is the caller's.
     Handle handle() {
         return memory == null ? null : memory.handle();
+    }
+
+    /// The `nf4j_tensor`, which is there as long as this object.
+    MemorySegment struct() {
+        MemorySegment made = struct;
+        if (made == null) {
+            made = TensorStruct.of(segment, dtype, rows, cols, ld);
+            struct = made;
+        }
+        return made;
     }
 
     boolean isHostAccessible() {

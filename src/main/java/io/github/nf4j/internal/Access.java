@@ -4,35 +4,39 @@ import io.github.nf4j.Device;
 import io.github.nf4j.Nf4Weight;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
+import java.lang.foreign.MemorySegment;
 
-/// How calls reach the handles that the root package keeps to itself. [Device] installs the one implementation; there
-/// is no stream without a device, so it is there in time.
+/// How calls reach what the root package keeps to itself. [Device] installs the one implementation; there is no stream without a device, so
+/// it is there in time.
 public abstract class Access {
     private static volatile Access installed;
+
+    /// Made when the first call asks for it. What is final the compiler knows.
+    private static final class Root {
+        static final Access ACCESS = installed;
+    }
 
     public static void install(Access access) {
         installed = access;
     }
 
     static Access get() {
-        return installed;
+        return Root.ACCESS;
     }
 
-    protected abstract Handle handle(Stream stream);
+    protected abstract Call call(Stream stream);
 
     /// The handle of the memory that `tensor` views, or null if that is a segment of the caller's.
     protected abstract Handle handle(Tensor tensor);
 
     protected abstract Handle handle(Nf4Weight weight);
 
-    /// What the calls on `stream` use, where it is captured, or null.
-    protected abstract Capture capture(Stream stream);
+    /// The `nf4j_tensor` of `tensor`, which is there as long as the tensor.
+    protected abstract MemorySegment struct(Tensor tensor);
 
-    /// Who hears of the calls on `stream`, or null.
-    protected abstract CallObserver observer(Stream stream);
+    /// The `nf4j_nf4_weight` of `weight`, which is there as long as the weight.
+    protected abstract MemorySegment struct(Nf4Weight weight);
 
-    protected abstract void observe(Stream stream, CallObserver observer);
-
-    /// Whether the layout of `weight` is that of the backend of `stream`.
-    protected abstract boolean fits(Nf4Weight weight, Stream stream);
+    /// Whether the layout of `weight` is that of the backend of `device`.
+    protected abstract boolean fits(Nf4Weight weight, Device device);
 }

@@ -1,11 +1,10 @@
 package io.github.nf4j.internal;
 
+import io.github.nf4j.Device;
 import io.github.nf4j.Nf4Weight;
 import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.bindings.Nf4jH;
-import io.github.nf4j.bindings.nf4j_nf4_weight;
-import io.github.nf4j.bindings.nf4j_tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -13,68 +12,93 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.IntSupplier;
 
-/// One call of an operation. It writes the C structs of the arguments into native memory that belongs to the thread, so
-/// a call allocates none, and keeps everything that the call uses open and reachable until it is closed:
+/// The calls of operations on one stream, one at a time. A call keeps everything that it uses open and reachable until it is closed, and
+/// writes the C structs of its arguments into native memory that belongs to the stream, so it allocates none:
 ///
 /// ```java
 /// try (Call call = Call.on(stream, "memory.cast")) {
-///     call.check(Nf4jH.nf4j_memory_cast(call.stream(), call.input(src), call.output(dst)));
+///     MemorySegment from = call.input(src);
+///     MemorySegment to = call.output(dst);
+///     call.check(Nf4jH.nf4j_memory_cast(call.stream(), from, to));
 /// }
 /// ```
 public final class Call implements AutoCloseable {
-    private static final ThreadLocal<Call> OF_THREAD = ThreadLocal.withInitial(Call::new);
-
-    private final List<MemorySegment> tensors = new ArrayList<>();
+    private final Handle stream;
+    private final Device device;
+    private final CallSlots slots;
     private final List<MemorySegment> structs = new ArrayList<>();
-    private final MemorySegment weight = nf4j_nf4_weight.allocate(Arena.ofAuto());
+    private int usedStructs;
     private final OpenArenas arenas = new OpenArenas();
-    private final List<Handle> held = new ArrayList<>();
     private final List<Object> reachable = new ArrayList<>();
-    private Stream owner;
-    private Handle stream;
-    private CallObserver observer;
     private Capture capture;
-    private final List<Tensor> read = new ArrayList<>(); // as the next three, kept for an observer alone
+    private CallObserver observer;
+    private boolean observed; // whether the observer hears of this call; the rest is kept for it alone
+    private final List<Tensor> read = new ArrayList<>();
     private final List<Tensor> written = new ArrayList<>();
     private String operation;
     private long beginNanos;
-    private int usedTensors;
-    private int usedStructs;
 
-    private Call() {
+    /// @param stream of `device`
+    public Call(Handle stream, Device device) {
+        this.stream = stream;
+        this.device = device;
+        this.slots = new CallSlots(stream);
     }
 
     /// Begins a call on `stream`, which no other thread may be using.
     ///
     /// @param operation family and function, such as `norm.forward`
     public static Call on(Stream stream, String operation) {
-        Call call = OF_THREAD.get();
-        Handle handle = Access.get().handle(stream);
-        handle.acquireAlone();
-        call.stream = handle;
-        call.owner = stream;
-        call.capture = Access.get().capture(stream);
-        call.observer = call.capture == null ? Access.get().observer(stream) : null; // nothing runs yet
-        if (call.observer != null) {
-            call.operation = operation;
-            call.beginNanos = System.nanoTime();
-        }
+        Call call = Access.get().call(stream);
+        call.begin(operation);
         return call;
+    }
+
+    private void begin(String name) {
+        slots.begin();
+        observed = observer != null && capture == null; // what is captured does not run yet
+        if (observed) {
+            operation = name;
+            beginNanos = System.nanoTime();
+        }
     }
 
     /// Lets `observer` hear of every call on `stream` from now on; null ends that. Between two calls only.
     public static void observe(Stream stream, CallObserver observer) {
-        Access.get().observe(stream, observer);
+        Access.get().call(stream).observer = observer;
     }
 
     /// Who hears of the calls on `stream`, or null.
     public static CallObserver observer(Stream stream) {
-        return Access.get().observer(stream);
+        return Access.get().call(stream).observer;
     }
 
-    /// The `nf4j_stream *`.
+    /// What the calls on the stream use, while they are captured; else null.
+    public Capture capture() {
+        return capture;
+    }
+
+    /// Between two calls only.
+    ///
+    /// @param newCapture takes what the next calls use; null ends that
+    public void setCapture(Capture newCapture) {
+        capture = newCapture;
+    }
+
+    /// There will be no more calls: the stream is closed.
+    public void end() {
+        slots.remove();
+    }
+
+    /// The `nf4j_stream *`, to be asked for when all other arguments are there, as by [#gathered].
     public MemorySegment stream() {
+        gathered();
         return stream.pointer();
+    }
+
+    /// What the call uses is complete. Who closes something waits for this moment, so it is to come before the C function.
+    public void gathered() {
+        slots.run();
     }
 
     /// A `const nf4j_tensor *` for `tensor`; null becomes a null pointer, which the library accepts or refuses by name.
@@ -90,36 +114,35 @@ public final class Call implements AutoCloseable {
     }
 
     private void noteRead(Tensor tensor) {
-        if (observer != null && tensor != null) {
+        if (observed && tensor != null) {
             read.add(tensor);
         }
     }
 
     private MemorySegment pointedTo(Tensor tensor) {
-        return tensor == null ? MemorySegment.NULL : struct(tensor, innerData(tensor));
+        if (tensor == null) {
+            return MemorySegment.NULL;
+        }
+        innerData(tensor);
+        reachable.add(tensor);
+        return Access.get().struct(tensor);
     }
 
     private MemorySegment argument(Tensor tensor) {
         if (tensor == null) {
             return MemorySegment.NULL;
         }
-        MemorySegment data = hold(tensor);
-        MemorySegment struct = struct(tensor, data);
-        return isCallers(tensor) ? in(data, struct.address()) : struct;
+        MemorySegment struct = Access.get().struct(tensor);
+        MemorySegment data = data(tensor);
+        if (isCallers(tensor)) {
+            reachable.add(tensor); // and so its struct, which the pointer's scope does not keep
+            return in(data, struct.address());
+        }
+        return struct;
     }
 
     private static boolean isCallers(Tensor tensor) {
         return Access.get().handle(tensor) == null;
-    }
-
-    private MemorySegment struct(Tensor tensor, MemorySegment data) {
-        MemorySegment struct = next(tensors, usedTensors++, nf4j_tensor.sizeof());
-        nf4j_tensor.data(struct, data);
-        nf4j_tensor.rows(struct, tensor.rows());
-        nf4j_tensor.cols(struct, tensor.cols());
-        nf4j_tensor.ld(struct, tensor.ld());
-        nf4j_tensor.dtype(struct, tensor.dtype().code());
-        return struct;
     }
 
     /// A pointer to `address` with the scope of `segment`. The linker keeps the scope of what it passes by reference open
@@ -149,7 +172,7 @@ public final class Call implements AutoCloseable {
         if (tensor != null && tensor.segment().isReadOnly()) {
             throw new IllegalArgumentException(tensor + " is an output of this call, but its memory is read-only");
         }
-        if (observer != null && tensor != null) {
+        if (observed && tensor != null) {
             written.add(tensor);
         }
     }
@@ -162,54 +185,64 @@ public final class Call implements AutoCloseable {
         return output(tensor);
     }
 
-    /// A `const nf4j_nf4_weight *`. At most one a call.
+    /// A `const nf4j_nf4_weight *`.
     public MemorySegment weight(Nf4Weight nf4) {
         if (nf4 == null) {
             return MemorySegment.NULL;
         }
         hold(Access.get().handle(nf4));
         reachable.add(nf4);
-        if (!Access.get().fits(nf4, owner)) {
+        if (!Access.get().fits(nf4, device)) {
             throw new IllegalArgumentException(nf4 + " has the layout of " + nf4.device() + ", which " + stream
                     + " does not read; export it there and import it here");
         }
-        nf4j_nf4_weight.struct_size(weight, (int) nf4j_nf4_weight.sizeof());
-        nf4j_nf4_weight.double_quant(weight, nf4.doubleQuant() ? 1 : 0);
-        nf4j_nf4_weight.rows(weight, nf4.rows());
-        nf4j_nf4_weight.cols(weight, nf4.cols());
-        nf4j_nf4_weight.block_size(weight, nf4.blockSize());
-        nf4j_nf4_weight.data(weight, nf4.segment());
-        nf4j_nf4_weight.bytes(weight, nf4.bytes());
-        return weight;
+        return Access.get().struct(nf4);
     }
 
     /// Zeroed memory for an option struct of `bytes` bytes, whose first field is set to that size, as `struct_size`
     /// must be.
     public MemorySegment options(long bytes) {
-        MemorySegment struct = next(structs, usedStructs++, bytes).fill((byte) 0);
+        MemorySegment struct = next(bytes);
+        for (long at = 0; at < bytes; at += Long.BYTES) { // a few words, where fill is made for many
+            struct.set(ValueLayout.JAVA_LONG, at, 0);
+        }
         struct.set(ValueLayout.JAVA_INT, 0, (int) bytes);
         return struct;
     }
 
     /// Memory for a C array of `count` pointers.
     public MemorySegment pointers(int count) {
-        return next(structs, usedStructs++, count * ValueLayout.ADDRESS.byteSize());
+        return next(count * ValueLayout.ADDRESS.byteSize());
     }
 
-    /// The first struct that the call has not used, made where the thread has had no call of so many, or so large ones.
-    private static MemorySegment next(List<MemorySegment> structs, int used, long bytes) {
-        if (used == structs.size()) {
+    /// The first struct that the call has not used, made where the stream has had no call of so many, or so large ones.
+    private MemorySegment next(long bytes) {
+        int index = usedStructs++;
+        if (index == structs.size()) {
             structs.add(MemorySegment.NULL);
         }
-        if (structs.get(used).byteSize() < bytes) {
-            structs.set(used, Arena.ofAuto().allocate(bytes, Long.BYTES));
+        if (structs.get(index).byteSize() < bytes) {
+            structs.set(index, Arena.ofAuto().allocate(bytes, Long.BYTES));
         }
-        return structs.get(used);
+        return structs.get(index);
     }
 
     /// The data pointer of `tensor`, for functions that take one; null becomes a null pointer.
     public MemorySegment data(Tensor tensor) {
-        return tensor == null ? MemorySegment.NULL : hold(tensor);
+        if (tensor == null) {
+            return MemorySegment.NULL;
+        }
+        Handle handle = Access.get().handle(tensor);
+        MemorySegment data = tensor.segment();
+        if (handle != null) {
+            hold(handle);
+        } else {
+            checkUsable(data, tensor);
+            if (capture != null) {
+                capture.keep(data);
+            }
+        }
+        return data;
     }
 
     /// As [#data], for a struct, as for [#inner].
@@ -245,13 +278,14 @@ public final class Call implements AutoCloseable {
 
     /// The status of `function`, a C function: the caller's arenas that structs point into stay open meanwhile.
     public int whileOpen(IntSupplier function) {
+        gathered();
         return arenas.during(function);
     }
 
     /// Throws where the C function failed.
     public void check(int status) {
         Status.check(status);
-        if (observer != null) {
+        if (observed) {
             Status.check(Nf4jH.nf4j_stream_synchronize(stream.pointer())); // a GPU has only queued it
             observer.called(this, beginNanos, System.nanoTime());
         }
@@ -285,36 +319,12 @@ public final class Call implements AutoCloseable {
     /// Ends the call: everything it held may be closed again.
     @Override
     public void close() {
-        for (int i = 0; i < held.size(); i++) {
-            letGo(held.get(i));
-        }
-        held.clear();
+        usedStructs = 0;
         reachable.clear();
+        arenas.clear();
         read.clear();
         written.clear();
-        observer = null;
-        capture = null;
-        usedTensors = 0;
-        usedStructs = 0;
-        arenas.clear();
-        stream.release();
-        stream = null;
-        owner = null;
-    }
-
-    private MemorySegment hold(Tensor tensor) {
-        Handle handle = Access.get().handle(tensor);
-        MemorySegment data = tensor.segment();
-        if (handle != null) {
-            hold(handle);
-        } else {
-            checkUsable(data, tensor);
-            if (capture != null) {
-                capture.keep(data);
-            }
-        }
-        reachable.add(tensor);
-        return data;
+        slots.end();
     }
 
     static void checkUsable(MemorySegment segment, Object what) {
@@ -326,17 +336,11 @@ public final class Call implements AutoCloseable {
         }
     }
 
-    private void letGo(Handle handle) {
-        if (capture == null) {
-            handle.release();
-        } else {
-            capture.take(handle);
-        }
-    }
-
     /// Keeps what `handle` stands for from being closed until the call is over.
     public void hold(Handle handle) {
-        handle.acquire();
-        held.add(handle);
+        slots.add(handle);
+        if (capture != null) {
+            capture.keep(handle);
+        }
     }
 }

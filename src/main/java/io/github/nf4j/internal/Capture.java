@@ -13,10 +13,10 @@ public final class Capture {
     private final List<MemorySegment> segments = new ArrayList<>();
     private final OpenArenas arenas = new OpenArenas();
 
-    /// Takes over one [Handle#acquire]; what is here already is released.
-    void take(Handle handle) {
-        if (!handles.add(handle)) {
-            handle.release();
+    /// Keeps what `handle` stands for from being closed.
+    void keep(Handle handle) {
+        if (handles.add(handle)) {
+            handle.acquire();
         }
     }
 

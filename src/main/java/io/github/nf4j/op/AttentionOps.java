@@ -19,8 +19,13 @@ public final class AttentionOps {
     public static void forward(Stream stream, AttentionShape shape, PackedSequences sequences, Tensor q, Tensor k,
                                Tensor v, Tensor lse, Tensor out) {
         try (Call call = Call.on(stream, "attention.forward")) {
-            call.check(Nf4jH.nf4j_attention_forward(call.stream(), options(call, shape, sequences), call.input(q),
-                    call.input(k), call.input(v), call.output(lse), call.output(out)));
+            MemorySegment options = options(call, shape, sequences);
+            MemorySegment queries = call.input(q);
+            MemorySegment keys = call.input(k);
+            MemorySegment values = call.input(v);
+            MemorySegment sums = call.output(lse);
+            MemorySegment output = call.output(out);
+            call.check(Nf4jH.nf4j_attention_forward(call.stream(), options, queries, keys, values, sums, output));
         }
     }
 
@@ -31,9 +36,18 @@ public final class AttentionOps {
     public static void backward(Stream stream, AttentionShape shape, PackedSequences sequences, Tensor q, Tensor k,
                                 Tensor v, Tensor lse, Tensor out, Tensor dout, Tensor dq, Tensor dk, Tensor dv) {
         try (Call call = Call.on(stream, "attention.backward")) {
-            call.check(Nf4jH.nf4j_attention_backward(call.stream(), options(call, shape, sequences), call.input(q),
-                    call.input(k), call.input(v), call.input(lse), call.input(out), call.input(dout), call.output(dq),
-                    call.output(dk), call.output(dv)));
+            MemorySegment options = options(call, shape, sequences);
+            MemorySegment queries = call.input(q);
+            MemorySegment keys = call.input(k);
+            MemorySegment values = call.input(v);
+            MemorySegment sums = call.input(lse);
+            MemorySegment output = call.input(out);
+            MemorySegment gradient = call.input(dout);
+            MemorySegment toQueries = call.output(dq);
+            MemorySegment toKeys = call.output(dk);
+            MemorySegment toValues = call.output(dv);
+            call.check(Nf4jH.nf4j_attention_backward(call.stream(), options, queries, keys, values, sums, output, gradient, toQueries,
+                    toKeys, toValues));
         }
     }
 

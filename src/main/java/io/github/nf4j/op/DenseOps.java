@@ -27,8 +27,11 @@ public final class DenseOps {
             nf4j_matmul_options.transpose_b(options, transposeB ? 1 : 0);
             nf4j_matmul_options.alpha(options, alpha);
             nf4j_matmul_options.beta(options, beta);
-            call.check(Nf4jH.nf4j_dense_matmul(call.stream(), options, call.input(a), call.input(b), call.input(bias),
-                    call.output(c, beta != 0)));
+            MemorySegment left = call.input(a);
+            MemorySegment right = call.input(b);
+            MemorySegment summand = call.input(bias);
+            MemorySegment output = call.output(c, beta != 0);
+            call.check(Nf4jH.nf4j_dense_matmul(call.stream(), options, left, right, summand, output));
         }
     }
 }

@@ -4,6 +4,7 @@ import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.internal.Call;
+import java.lang.foreign.MemorySegment;
 
 /// Family `memory`: moving and converting tensors.
 public final class MemoryOps {
@@ -13,28 +14,36 @@ public final class MemoryOps {
     /// `dst` = `src`, of the same shape and type, any type. Either may be host memory.
     public static void copy(Stream stream, Tensor src, Tensor dst) {
         try (Call call = Call.on(stream, "memory.copy")) {
-            call.check(Nf4jH.nf4j_memory_copy(call.stream(), call.input(src), call.output(dst)));
+            MemorySegment from = call.input(src);
+            MemorySegment to = call.output(dst);
+            call.check(Nf4jH.nf4j_memory_copy(call.stream(), from, to));
         }
     }
 
     /// Every element of `dst` becomes `value`, rounded to its type.
     public static void fill(Stream stream, double value, Tensor dst) {
         try (Call call = Call.on(stream, "memory.fill")) {
-            call.check(Nf4jH.nf4j_memory_fill(call.stream(), value, call.output(dst)));
+            MemorySegment output = call.output(dst);
+            call.check(Nf4jH.nf4j_memory_fill(call.stream(), value, output));
         }
     }
 
     /// `dst` = `src` converted between F32, F16 and BF16, rounded to nearest even.
     public static void cast(Stream stream, Tensor src, Tensor dst) {
         try (Call call = Call.on(stream, "memory.cast")) {
-            call.check(Nf4jH.nf4j_memory_cast(call.stream(), call.input(src), call.output(dst)));
+            MemorySegment from = call.input(src);
+            MemorySegment to = call.output(dst);
+            call.check(Nf4jH.nf4j_memory_cast(call.stream(), from, to));
         }
     }
 
     /// `y` = `a` + `b`, F32 or BF16. `y` may be `a` or `b`.
     public static void add(Stream stream, Tensor a, Tensor b, Tensor y) {
         try (Call call = Call.on(stream, "memory.add")) {
-            call.check(Nf4jH.nf4j_memory_add(call.stream(), call.input(a), call.input(b), call.output(y)));
+            MemorySegment left = call.input(a);
+            MemorySegment right = call.input(b);
+            MemorySegment sum = call.output(y);
+            call.check(Nf4jH.nf4j_memory_add(call.stream(), left, right, sum));
         }
     }
 
@@ -42,8 +51,8 @@ public final class MemoryOps {
     /// nothing with other memory.
     public static void prefetch(Stream stream, Tensor tensor) {
         try (Call call = Call.on(stream, "memory.prefetch")) {
-            call.check(
-                    Nf4jH.nf4j_memory_prefetch(call.stream(), call.data(tensor), tensor.rows() * tensor.cols() * tensor.dtype().bytes()));
+            MemorySegment data = call.data(tensor);
+            call.check(Nf4jH.nf4j_memory_prefetch(call.stream(), data, tensor.rows() * tensor.cols() * tensor.dtype().bytes()));
         }
     }
 }

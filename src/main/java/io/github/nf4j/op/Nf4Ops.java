@@ -20,14 +20,18 @@ public final class Nf4Ops {
     /// @throws IllegalArgumentException if `w` holds NaN or infinity
     public static void quantize(Stream stream, Tensor w, Nf4Weight weight) {
         try (Call call = Call.on(stream, "nf4.quantize")) {
-            call.check(Nf4jH.nf4j_nf4_quantize(call.stream(), call.input(w), call.weight(weight)));
+            MemorySegment input = call.input(w);
+            MemorySegment packed = call.weight(weight);
+            call.check(Nf4jH.nf4j_nf4_quantize(call.stream(), input, packed));
         }
     }
 
     /// `out` [count, cols] (F32, F16 or BF16) = the rows `firstRow` ... of `weight`, each element rounded once.
     public static void dequantize(Stream stream, Nf4Weight weight, long firstRow, Tensor out) {
         try (Call call = Call.on(stream, "nf4.dequantize")) {
-            call.check(Nf4jH.nf4j_nf4_dequantize(call.stream(), call.weight(weight), firstRow, call.output(out)));
+            MemorySegment packed = call.weight(weight);
+            MemorySegment output = call.output(out);
+            call.check(Nf4jH.nf4j_nf4_dequantize(call.stream(), packed, firstRow, output));
         }
     }
 
@@ -60,16 +64,21 @@ public final class Nf4Ops {
     /// @param bias [1, out], F32 or of the type of `x`, or null
     public static void matmul(Stream stream, Tensor x, Nf4Weight weight, Tensor bias, Tensor y) {
         try (Call call = Call.on(stream, "nf4.matmul")) {
-            call.check(Nf4jH.nf4j_nf4_matmul(call.stream(), call.input(x), call.weight(weight), call.input(bias),
-                    call.output(y)));
+            MemorySegment input = call.input(x);
+            MemorySegment packed = call.weight(weight);
+            MemorySegment summand = call.input(bias);
+            MemorySegment output = call.output(y);
+            call.check(Nf4jH.nf4j_nf4_matmul(call.stream(), input, packed, summand, output));
         }
     }
 
     /// `dx` [m, in] = `dy` [m, out] * W.
     public static void matmulBackward(Stream stream, Tensor dy, Nf4Weight weight, Tensor dx) {
         try (Call call = Call.on(stream, "nf4.matmul_backward")) {
-            call.check(Nf4jH.nf4j_nf4_matmul_backward(call.stream(), call.input(dy), call.weight(weight),
-                    call.output(dx)));
+            MemorySegment gradient = call.input(dy);
+            MemorySegment packed = call.weight(weight);
+            MemorySegment toX = call.output(dx);
+            call.check(Nf4jH.nf4j_nf4_matmul_backward(call.stream(), gradient, packed, toX));
         }
     }
 

@@ -4,6 +4,7 @@ import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.internal.Call;
+import java.lang.foreign.MemorySegment;
 
 /// Family `norm`: RMSNorm.
 public final class NormOps {
@@ -16,8 +17,11 @@ public final class NormOps {
     /// @param weight [1, n] F32 or of the type of `x`
     public static void forward(Stream stream, Tensor x, Tensor weight, float eps, Tensor rstd, Tensor y) {
         try (Call call = Call.on(stream, "norm.forward")) {
-            call.check(Nf4jH.nf4j_norm_forward(call.stream(), call.input(x), call.input(weight), eps, call.output(rstd),
-                    call.output(y)));
+            MemorySegment input = call.input(x);
+            MemorySegment factors = call.input(weight);
+            MemorySegment scales = call.output(rstd);
+            MemorySegment output = call.output(y);
+            call.check(Nf4jH.nf4j_norm_forward(call.stream(), input, factors, eps, scales, output));
         }
     }
 
@@ -29,9 +33,13 @@ public final class NormOps {
     public static void backward(Stream stream, Tensor dy, Tensor x, Tensor weight, Tensor rstd, boolean accumulateDx,
                                 Tensor dweight, Tensor dx) {
         try (Call call = Call.on(stream, "norm.backward")) {
-            call.check(Nf4jH.nf4j_norm_backward(call.stream(), call.input(dy), call.input(x), call.input(weight),
-                    call.input(rstd), accumulateDx ? 1 : 0, call.output(dweight, true),
-                    call.output(dx, accumulateDx)));
+            MemorySegment gradient = call.input(dy);
+            MemorySegment input = call.input(x);
+            MemorySegment factors = call.input(weight);
+            MemorySegment scales = call.input(rstd);
+            MemorySegment toWeight = call.output(dweight, true);
+            MemorySegment toX = call.output(dx, accumulateDx);
+            call.check(Nf4jH.nf4j_norm_backward(call.stream(), gradient, input, factors, scales, accumulateDx ? 1 : 0, toWeight, toX));
         }
     }
 }

@@ -4,6 +4,7 @@ import io.github.nf4j.Stream;
 import io.github.nf4j.Tensor;
 import io.github.nf4j.bindings.Nf4jH;
 import io.github.nf4j.internal.Call;
+import java.lang.foreign.MemorySegment;
 
 /// Family `rope`: rotary position embedding of half-split heads.
 public final class RopeOps {
@@ -16,8 +17,10 @@ public final class RopeOps {
     /// @param invFreq   [1, headDim / 2] F32
     public static void table(Stream stream, Tensor positions, Tensor invFreq, float scale, Tensor table) {
         try (Call call = Call.on(stream, "rope.table")) {
-            call.check(Nf4jH.nf4j_rope_table(call.stream(), call.input(positions), call.input(invFreq), scale,
-                    call.output(table)));
+            MemorySegment places = call.input(positions);
+            MemorySegment frequencies = call.input(invFreq);
+            MemorySegment output = call.output(table);
+            call.check(Nf4jH.nf4j_rope_table(call.stream(), places, frequencies, scale, output));
         }
     }
 
@@ -25,14 +28,20 @@ public final class RopeOps {
     /// `x`.
     public static void forward(Stream stream, Tensor x, Tensor table, Tensor y) {
         try (Call call = Call.on(stream, "rope.forward")) {
-            call.check(Nf4jH.nf4j_rope_forward(call.stream(), call.input(x), call.input(table), call.output(y)));
+            MemorySegment input = call.input(x);
+            MemorySegment angles = call.input(table);
+            MemorySegment output = call.output(y);
+            call.check(Nf4jH.nf4j_rope_forward(call.stream(), input, angles, output));
         }
     }
 
     /// The transpose of [#forward]: rotates by the negative angle. `dx` may be `dy`.
     public static void backward(Stream stream, Tensor dy, Tensor table, Tensor dx) {
         try (Call call = Call.on(stream, "rope.backward")) {
-            call.check(Nf4jH.nf4j_rope_backward(call.stream(), call.input(dy), call.input(table), call.output(dx)));
+            MemorySegment gradient = call.input(dy);
+            MemorySegment angles = call.input(table);
+            MemorySegment toX = call.output(dx);
+            call.check(Nf4jH.nf4j_rope_backward(call.stream(), gradient, angles, toX));
         }
     }
 }

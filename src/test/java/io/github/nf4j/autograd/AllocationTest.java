@@ -22,8 +22,8 @@ class AllocationTest {
     private static final int TAPES = 3;
     private static final int OPERATIONS = 27;
     private static final int OPERATIONS_ON_SHARED_ARENAS = 11;
-    /// Of a whole training step, all of it the batch's. It was 2,744 when this was written.
-    private static final long STEP_BYTES = 2_800;
+    /// Of a whole training step, all of it the batch's. It was 3,051 when this was written.
+    private static final long STEP_BYTES = 3_100;
     /// Of a call on memory in shared arenas. They were 280 and less.
     private static final long SHARED_BYTES = 300;
 

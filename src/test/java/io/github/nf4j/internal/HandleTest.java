@@ -28,7 +28,7 @@ class HandleTest {
     void refusesUseAfterClose() {
         handle.close();
         assertEquals("thing is closed", assertThrows(IllegalStateException.class, handle::acquire).getMessage());
-        assertEquals("thing is closed", assertThrows(IllegalStateException.class, handle::acquireAlone).getMessage());
+        assertEquals("thing is closed", assertThrows(IllegalStateException.class, handle::checkUsable).getMessage());
     }
 
     @Test
@@ -41,15 +41,6 @@ class HandleTest {
         assertThrows(IllegalStateException.class, handle::close);
         handle.release();
         assertTrue(handle.close());
-    }
-
-    @Test
-    void letsOnlyOneInWhenAloneIsAskedFor() {
-        handle.acquireAlone();
-        String message = assertThrows(IllegalStateException.class, handle::acquireAlone).getMessage();
-        assertTrue(message.contains("in use by another thread"), message);
-        handle.release();
-        handle.acquireAlone();
     }
 
     @Test
