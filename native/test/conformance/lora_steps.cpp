@@ -252,7 +252,7 @@ void add_lora_steps(Suite &suite) {
         {260, 64, bf16, {{4, f32, 0.25f, 1}, {4, f32, 0.25f, 2}, {6, f32}}, false, false, 600},
         // sums so long that their parts could be added up, more of them where tokens are few; no room for a tile of tokens
         {70, 800, f32, {{8, f32}}},
-        {70, 800, bf16, {{8, f32}}, false, false, 6000},
+        {70, 800, bf16, {{8, f32}}, false, false, 6400},
     };
     for (const Projection &c : projections) {
         int64_t ranks = 0;
