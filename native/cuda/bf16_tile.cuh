@@ -32,7 +32,7 @@ struct Parts {
     uint32_t right;
 
     // packed: strides of 4, for factors that are loaded by elements; else of whole steps.
-    __device__ Parts(int left_parts, int right_parts, int64_t k_, bool packed)
+    __host__ __device__ Parts(int left_parts, int right_parts, int64_t k_, bool packed)
         : k(k_),
           stride(packed ? ceil_div(k_, 4) * 4 : ceil_div(k_, bf16_depth) * bf16_depth),
           count(part_products(left_parts, right_parts)),
@@ -43,7 +43,7 @@ struct Parts {
                 : left_parts == 1 ? 0x210
                                   : 0x012010) {}
 
-    __device__ int64_t steps() const { return ceil_div(count * stride, bf16_depth); }
+    __host__ __device__ int64_t steps() const { return ceil_div(count * stride, bf16_depth); }
 };
 
 // Part number `part` of x as a sum of three BF16 numbers.

@@ -1,6 +1,6 @@
 #include "cuda/product.h"
 
-#include "cuda/bf16_tile.cuh"
+#include "cuda/adapter_parts.cuh"
 #include "cuda/cublas.h"
 #include "cuda/device.h"
 #include "cuda/launch.h"
@@ -87,7 +87,7 @@ bool can_be_copied(const Operand &x) {
     return x.is_bf16 && !x.masked && x.scale == 1 && x.ld % 8 == 0 && reinterpret_cast<uintptr_t>(x.data) % 16 == 0;
 }
 
-ProductShape shape_of(const Product &p, int32_t dtype) {
+ProductShape shape_of(const Product &p, int32_t dtype, int64_t workspace_bytes) {
     const Operand &left = p.main.left, &right = p.main.right;
     const bool rows = can_be_copied(left) && left.k_contiguous && left.parts == 1;
     const bool copied = rows && (right.is_nf4 ? right.nf4.scale_per_row : can_be_copied(right)) && right.parts == 1;
@@ -103,7 +103,7 @@ ProductShape shape_of(const Product &p, int32_t dtype) {
             : right.nf4.cols % nf4_tile_cols == 0 ? Weight::nf4_whole_tiles
                                                   : Weight::nf4,
             p.part_of_rows,
-            p.masked_adapter};
+            p.masked_adapter || AdapterParts(p.adapter, p.m, p.n, nullptr).bytes > workspace_bytes};
 }
 
 // A scale for each row of a tile of NF4 lets whole tiles be decoded; other weights are converted element by element.
@@ -134,8 +134,8 @@ int32_t multiply(nf4j_stream *stream, const char *name, const Product &product, 
     if (product.main.k > INT32_MAX)
         return fail(NF4J_UNSUPPORTED, "%s: sums of %lld products are longer than a kernel counts", name,
                     static_cast<long long>(product.main.k));
-    const int64_t used = SharedArena::bytes_of(product.workspace_used);
-    const Choice choice = choose(shape_of(product, dtype), traits_of(stream), stream->workspace_bytes - used);
+    const int64_t used = SharedArena::bytes_of(product.workspace_used), room = stream->workspace_bytes - used;
+    const Choice choice = choose(shape_of(product, dtype, room), traits_of(stream), room);
     if (choice.splits == 1) return launch(stream, name, product, choice);
     Product sums = product;
     sums.splits = choice.splits;

@@ -37,7 +37,8 @@
 //     NF4J_SIMT_DEVICE=H100 make simt-run OP=nf4_matmul M=70 N=256 K=256
 #pragma once
 
-#include "cuda/factor.cuh"
+#include "cuda/adapter_parts.cuh"
+#include "cuda/hopper_results.cuh"
 #include "cuda/nf4_decode.cuh"
 #include "cuda/ptx_hopper.cuh"
 
@@ -88,16 +89,19 @@ public:
         fetch(feature0, step);
     }
 
-    // The fragment of k = 16 i ... of the step, pair by pair in the order of the bytes.
-    __device__ void decode(int i, WgmmaFragment &a) const {
-        const float scales[2] = {scale(0, i), scale(1, i)};
+    // Fragment i is of k = 16 i ... of the step, pair by pair in the order of the bytes.
+    __device__ void decode(WgmmaFragment (&a)[T::fragments]) const {
 #pragma unroll
-        for (int byte = 0; byte < 4; byte++) {
-            const uint32_t weights = tables_.weights(codes_.v[i], byte, scales[byte % 2]);
-            if constexpr (T::backward) {
-                a.set(byte % 2 * 2 + byte / 2, transpose_matrix(weights));
-            } else {
-                a.set(byte, weights);
+        for (int i = 0; i < T::fragments; i++) {
+            const float scales[2] = {scale(0, i), scale(1, i)};
+#pragma unroll
+            for (int byte = 0; byte < 4; byte++) {
+                const uint32_t weights = tables_.weights(codes_.v[i], byte, scales[byte % 2]);
+                if constexpr (T::backward) {
+                    a[i].set(byte % 2 * 2 + byte / 2, transpose_matrix(weights));
+                } else {
+                    a[i].set(byte, weights);
+                }
             }
         }
     }
@@ -145,23 +149,22 @@ private:
 template <class T>
 class HopperProduct {
 public:
-    using AdapterTokens = Factor<Load::elements, T::tokens, T::consumers, 1>;
-    using AdapterFeatures = Factor<Load::elements, T::features, T::consumers, 1>;
     using Sums = WgmmaSums[T::halves];
+    using Fragments = WgmmaFragment[T::fragments];
 
-    static constexpr int64_t adapter_bytes = AdapterTokens::shared_bytes() + AdapterFeatures::shared_bytes();
-    static constexpr int64_t shared_bytes = T::stages * T::box_bytes + adapter_bytes + DecodeTables::shared_bytes +
-                                            SharedArena::bytes_of(2 * T::stages * 8);
+    static constexpr int64_t shared_bytes =
+        T::stages * T::box_bytes + DecodeTables::shared_bytes + SharedArena::bytes_of(2 * T::stages * 8);
 
-    __device__ HopperProduct(const Product &p, SharedArena &arena)
+    __device__ HopperProduct(const Product &p, const AdapterParts &adapter, SharedArena &arena)
         : p_(p),
+          adapter_(adapter),
+          adapter_steps_(static_cast<int>(adapter.depth / bf16_depth)),
+          steps_(adapter_steps_ + static_cast<int>(ceil_div(p.main.k, bf16_depth))),
           ring_(arena.take<bf16>(T::stages * T::box)),
-          adapter_arena_(arena),
-          adapter_(arena.take<bf16>(adapter_bytes / 2)),
           tables_(arena),
           mbarriers_(arena.take<uint64_t>(2 * T::stages)) {}
 
-    __device__ void run(const TensorMap &left) {
+    __device__ void run(const TensorMap &left, const TensorMap &adapter_tokens) {
         if (thread_id() == 0) {
             for (int stage = 0; stage < T::stages; stage++) {
                 init_mbarrier(full(stage), 1);
@@ -177,7 +180,7 @@ public:
             consume();
         } else {
             give_registers_back<24>();
-            if (thread_id() == T::consumers) produce(left);
+            if (thread_id() == T::consumers) produce(left, adapter_tokens);
         }
     }
 
@@ -195,16 +198,15 @@ private:
         }
     }
 
-    __device__ int64_t steps() const { return ceil_div(p_.main.k, bf16_depth); }
-
-    __device__ void produce(const TensorMap &left) const {
+    __device__ void produce(const TensorMap &left, const TensorMap &adapter_tokens) const {
         RingPlace<T::stages> at;
         for_each_tile([&](int64_t, int64_t token0, int64_t) {
-            for (int64_t step = 0; step < steps(); step++) {
+            for (int step = 0; step < steps_; step++) {
+                const bool of_adapter = step < adapter_steps_;
                 wait(empty(at.stage), at.parity ^ 1);  // at once in the first round
                 arrive_expecting(full(at.stage), T::box_bytes);
-                copy_box(ring_.address(at.stage * T::box), left, static_cast<int>(token0),
-                         static_cast<int>(step * bf16_depth), full(at.stage));
+                copy_box(ring_.address(at.stage * T::box), of_adapter ? adapter_tokens : left, static_cast<int>(token0),
+                         (of_adapter ? step : step - adapter_steps_) * bf16_depth, full(at.stage));
                 at.advance();
             }
         });
@@ -217,19 +219,68 @@ private:
             Sums sums;
 #pragma unroll
             for (int h = 0; h < T::halves; h++) sums[h].clear();
-            if (p_.adapter.k > 0) add_adapter(feature0, token0, sums);
-            add_main(feature0, next_feature0, weights, at, sums);
-            p_.c_is_bf16 ? store<bf16>(feature0, token0, sums) : store<float>(feature0, token0, sums);
+            add_steps(feature0, next_feature0, weights, at, sums);
+            HopperResults(p_, feature0 + warp_id() * 16, token0).store(sums);
         });
     }
 
-    // += fragment i * the tokens of a tile.
-    __device__ static void multiply(Sums &sums, WgmmaFragment &a, Shared<bf16> tile, int i) {
+    // While a step is multiplied, the fragments of the next one are made.
+    __device__ void add_steps(int64_t feature0, int64_t next_feature0, WeightFragments<T> &weights,
+                              RingPlace<T::stages> &at, Sums &sums) const {
+        Fragments even, odd;
+        const auto make = [&](int step, Fragments &a) {
+            if (step < adapter_steps_) {
+                load_adapter(feature0, step, a);
+            } else if (step < steps_) {
+                const bool is_last = step + 1 == steps_;
+                weights.advance(is_last ? next_feature0 : feature0, is_last ? 0 : step + 1 - adapter_steps_);
+                weights.decode(a);
+            }
+        };
+        make(0, even);
+        hold_all(sums);
+        int before = -1;
+        for (int step = 0; step < steps_; step += 2) {
+            multiply(sums, even, at, before);
+            make(step + 1, odd);
+            if (step + 1 == steps_) break;
+            multiply(sums, odd, at, before);
+            make(step + 2, even);
+        }
+        wgmma_wait<0>();
+        release(before);
+        hold_all(sums);
+    }
+
+    // Begins the next step's products, and waits for those of the step `before`: its box and fragments are free then.
+    __device__ void multiply(Sums &sums, Fragments &a, RingPlace<T::stages> &at, int &before) const {
+        wait(full(at.stage), at.parity);
+        const Shared<bf16> tile = ring_.template as<bf16>(at.stage * T::box);
         wgmma_fence(a);
 #pragma unroll
-        for (int h = 0; h < T::halves; h++)
-            wgmma_bf16(sums[h], a, wgmma_descriptor(tile.address(h * WgmmaSums::cols * bf16_depth + 16 * i)));
+        for (int i = 0; i < T::fragments; i++) {
+#pragma unroll
+            for (int h = 0; h < T::halves; h++)
+                wgmma_bf16(sums[h], a[i], wgmma_descriptor(tile.address(h * WgmmaSums::cols * bf16_depth + 16 * i)));
+        }
         wgmma_commit();
+        wgmma_wait<1>();
+        if (before >= 0) release(before);
+        before = at.stage;
+        at.advance();
+    }
+
+    __device__ void load_adapter(int64_t feature0, int step, Fragments &a) const {
+        const int64_t feature = feature0 + warp_id() * AdapterParts::feature_rows;
+        const bf16 *from = adapter_.features + feature * adapter_.depth + (step * T::fragments * warp_size + lane_id()) * 8;
+        const bool there = feature < p_.n;
+#pragma unroll
+        for (int i = 0; i < T::fragments; i++) {
+            Vector<uint32_t, 4> registers = {};
+            if (there) registers = load_global<Vector<uint32_t, 4>>(from + i * warp_size * 8);
+#pragma unroll
+            for (int r = 0; r < 4; r++) a[i].set(r, registers.v[r]);
+        }
     }
 
     __device__ static void hold_all(Sums &sums) {
@@ -237,102 +288,25 @@ private:
         for (int h = 0; h < T::halves; h++) hold(sums[h]);
     }
 
-    __device__ void add_main(int64_t feature0, int64_t next_feature0, WeightFragments<T> &weights,
-                             RingPlace<T::stages> &at, Sums &sums) const {
-        WgmmaFragment a[T::fragments];
-        hold_all(sums);
-        int before = 0;
-        for (int64_t step = 0; step < steps(); step++) {
-            const bool is_last = step + 1 == steps();
-            weights.advance(is_last ? next_feature0 : feature0, is_last ? 0 : step + 1);
-            wait(full(at.stage), at.parity);
-#pragma unroll
-            for (int i = 0; i < T::fragments; i++) {
-                wgmma_wait<T::fragments - 1>();  // a[i] is free, with the last one all of the step before is done
-                if (i == T::fragments - 1 && step > 0) release(before);
-                weights.decode(i, a[i]);
-                multiply(sums, a[i], ring_.template as<bf16>(at.stage * T::box), i);
-            }
-            before = at.stage;
-            at.advance();
-        }
-        wgmma_wait<0>();
-        release(before);
-        hold_all(sums);
-    }
-
     __device__ void release(int stage) const {
         if (lane_id() == 0) arrive(empty(stage));
     }
 
-    // Few steps, of elements that must be converted; one buffer. The producer fills the ring meanwhile.
-    __device__ void add_adapter(int64_t feature0, int64_t token0, Sums &sums) const {
-        SharedArena arena = adapter_arena_;
-        const Segment &s = p_.adapter;
-        const Parts parts(s.left.parts, s.right.parts, s.k, true);
-        AdapterTokens tokens(s.left, token0, parts, parts.left, arena);
-        AdapterFeatures features(s.right, feature0, parts, parts.right, arena);
-        WgmmaFragment a[T::fragments];
-        hold_all(sums);
-        int64_t step = 0;
-        do {  // not `for`: ptxas makes products wait for each other where it cannot see that there is one
-            sync_barrier(1, T::consumers);  // everybody is past the step before, or the tile before
-            tokens.issue();
-            features.issue();
-            fence_async_proxy();
-            sync_barrier(1, T::consumers);
-#pragma unroll
-            for (int i = 0; i < T::fragments; i++) {
-                uint32_t pairs[4];
-                features.left_fragment(pairs, warp_id() * 16, i);
-#pragma unroll
-                for (int r = 0; r < 4; r++) a[i].set(r, pairs[r]);
-                multiply(sums, a[i], adapter_, i);
-            }
-            wgmma_wait<0>();
-        } while (++step < parts.steps());
-        hold_all(sums);
-    }
-
-    // What store_result does, with the work of a row or a column done once.
-    template <typename C>
-    __device__ void store(int64_t feature0, int64_t token0, const Sums &sums) const {
-        const int64_t i0 = token0 + lane_id() % 4 * 2, j = feature0 + warp_id() * 16 + lane_id() / 4;
-        const float biases[2] = {bias(j), bias(j + 8)};
-        C *block = static_cast<C *>(p_.c) + i0 * p_.ldc + j;  // of 8 tokens
-#pragma unroll
-        for (int h = 0; h < T::halves; h++) {
-#pragma unroll
-            for (int r = 0; r < WgmmaSums::registers; r++) {
-                const int64_t i = i0 + h * WgmmaSums::cols + r / 4 * 8 + r % 2;
-                const int half = r / 2 % 2;
-                C *to = block + r % 2 * p_.ldc + half * 8;
-                if (i < p_.m && j + half * 8 < p_.n) {
-                    float result = p_.alpha * sums[h].get(r) + biases[half];
-                    if (p_.beta != 0) result += p_.beta * widen(load_global<C>(to));
-                    store_global(to, narrow<C>(result));
-                }
-                if (r % 4 == 3) block += 8 * p_.ldc;
-            }
-        }
-    }
-
-    // -0 changes nothing that it is added to.
-    __device__ float bias(int64_t j) const { return p_.bias.data && j < p_.n ? p_.bias.load(j) : -0.0f; }
-
     const Product &p_;
+    const AdapterParts &adapter_;
+    int adapter_steps_;
+    int steps_;  // of k, the adapter's first
     Shared<bf16> ring_;
-    SharedArena adapter_arena_;
-    Shared<bf16> adapter_;
     DecodeTables tables_;
     Shared<uint64_t> mbarriers_;
 };
 
 template <class T>
 __global__ void __launch_bounds__(T::threads, 1)
-    product_hopper_kernel(const Product p, const __grid_constant__ TensorMap left) {
+    product_hopper_kernel(const Product p, const AdapterParts adapter, const __grid_constant__ TensorMap left,
+                          const __grid_constant__ TensorMap adapter_tokens) {
     SharedArena arena;
-    HopperProduct<T>(p, arena).run(left);
+    HopperProduct<T>(p, adapter, arena).run(left, adapter_tokens);
 }
 
 }  // namespace nf4j::cuda

@@ -122,10 +122,15 @@ __device__ inline void hold(WgmmaSums &sums) {
     asm volatile("" : NF4J_16(0), NF4J_16(16), NF4J_16(32), NF4J_16(48)::"memory");
 }
 
-// Between an access to registers of sums or of this fragment and a product that uses them ("wgmma.fence").
-__device__ inline void wgmma_fence(WgmmaFragment &a, Place = Place::here()) {
-    asm volatile("wgmma.fence.sync.aligned;" : "+r"(a.r[0]), "+r"(a.r[1]), "+r"(a.r[2]), "+r"(a.r[3])::"memory");
+#define NF4J_FRAGMENT(i) "+r"(a[i].r[0]), "+r"(a[i].r[1]), "+r"(a[i].r[2]), "+r"(a[i].r[3])
+
+// Between an access to registers of sums or of these fragments and a product that uses them ("wgmma.fence").
+__device__ inline void wgmma_fence(WgmmaFragment (&a)[4], Place = Place::here()) {
+    asm volatile("wgmma.fence.sync.aligned;"
+                 : NF4J_FRAGMENT(0), NF4J_FRAGMENT(1), NF4J_FRAGMENT(2), NF4J_FRAGMENT(3)::"memory");
 }
+
+#undef NF4J_FRAGMENT
 
 // Ends a group of products.
 __device__ inline void wgmma_commit(Place = Place::here()) {

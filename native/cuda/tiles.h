@@ -66,7 +66,7 @@ struct ProductShape {
     Access access;
     Weight weight;
     bool part_of_rows;  // of those of one call: the kernel may not follow from their number
-    bool masked_adapter;
+    bool adapter_by_elements;  // there is one whose sums are masked, or for whose parts the workspace has no room
 };
 
 struct Variant {

@@ -75,7 +75,7 @@ void WgmmaSums::add(WgmmaFragment &a, uint64_t tile, Place place) {
     Engine::instance().collective("wgmma_bf16", place, &lane, issue);
 }
 
-void wgmma_fence(WgmmaFragment &, Place place) {
+void wgmma_fence(WgmmaFragment (&)[4], Place place) {
     Engine &engine = Engine::instance();
     engine.thread().wgmma_fences++;
     engine.collective("wgmma_fence", place, nullptr, [](void *const *) {});

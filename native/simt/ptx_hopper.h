@@ -79,7 +79,7 @@ private:
 // The compiler's matter.
 inline void hold(WgmmaSums &) {}
 
-void wgmma_fence(WgmmaFragment &a, Place place = Place::here());
+void wgmma_fence(WgmmaFragment (&a)[4], Place place = Place::here());
 void wgmma_commit(Place place = Place::here());
 void wgmma_wait_left(int left, Place place);
 

@@ -14,7 +14,8 @@ int32_t Call::with_workspace(int64_t bytes, const Invoke &invoke) const {
     options.struct_size = sizeof options;
     options.workspace_bytes = bytes;
     Call call = *this;
-    int32_t status = nf4j_stream_create(device, &options, &call.stream);
+    int32_t status = nf4j_stream_synchronize(stream);  // the other stream must not begin before the inputs are there
+    if (status == NF4J_OK) status = nf4j_stream_create(device, &options, &call.stream);
     if (status != NF4J_OK) return status;
     status = invoke(call);
     const int32_t synchronized = nf4j_stream_synchronize(call.stream);

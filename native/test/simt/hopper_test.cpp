@@ -124,7 +124,7 @@ __global__ void pipeline_kernel(Mistake mistake, const Factors *f, const TensorM
         for (int i = 0; i < 4; i++) {
             for (int r = 0; r < 4; r++) a[i].set(r, a_pair(*f, thread_id(), step * depth + 16 * i, r));
         }
-        if (mistake != Mistake::no_wgmma_fence) wgmma_fence(a[0]);
+        if (mistake != Mistake::no_wgmma_fence) wgmma_fence(a);
         for (int i = 0; i < 4; i++) {
             uint64_t b = wgmma_descriptor(ring.address(stage * tile + 16 * i));
             if (mistake == Mistake::descriptor_stride) b = (b & ~(uint64_t{0x3fff} << 32)) | uint64_t{32} << 32;
@@ -216,15 +216,15 @@ __global__ void written_kernel(Written mistake, const Factors *f, float *out) {
     if (mistake == Written::right || mistake == Written::no_barrier) fence_async_proxy();
     if (mistake != Written::no_barrier) sync_threads();
     WgmmaSums sums;
-    WgmmaFragment a;
+    WgmmaFragment a[4];
     sums.clear();
     for (int i = 0; i < 4; i++) {
-        for (int reg = 0; reg < 4; reg++) a.set(reg, a_pair(*f, thread_id(), 16 * i, reg));
-        wgmma_fence(a);
-        wgmma_bf16(sums, a, wgmma_descriptor(b.address(16 * i)));
-        wgmma_commit();
-        wgmma_wait<0>();
+        for (int reg = 0; reg < 4; reg++) a[i].set(reg, a_pair(*f, thread_id(), 16 * i, reg));
     }
+    wgmma_fence(a);
+    for (int i = 0; i < 4; i++) wgmma_bf16(sums, a[i], wgmma_descriptor(b.address(16 * i)));
+    wgmma_commit();
+    wgmma_wait<0>();
     for (int i = 0; i < WgmmaSums::registers; i++) {
         const Coordinates at = d_fragment(thread_id(), i);
         out[at.row * rows + at.col] = sums.get(i);
