@@ -22,8 +22,8 @@ public:
         for (int half = 0; half < 2; half++) biases_[half] = bias(j + 8 * half);
     }
 
-    template <int Halves>
-    __device__ void store(const WgmmaSums (&sums)[Halves]) const {
+    template <int Tokens>
+    __device__ void store(const WgmmaSums<Tokens> &sums) const {
         if (p_.c_is_bf16 && p_.quads && p_.n % 4 == 0)
             store_quads(sums);
         else
@@ -32,40 +32,35 @@ public:
 
 private:
     // Sums 4 b ... 4 b + 3 are those of eight tokens: two of them for feature g, two for g + 8.
-    static constexpr int blocks = WgmmaSums::registers / 4;
-
-    template <int Halves>
-    __device__ void store_quads(const WgmmaSums (&sums)[Halves]) const {
+    template <int Tokens>
+    __device__ void store_quads(const WgmmaSums<Tokens> &sums) const {
         int64_t token = token0_ + lane_id() / 4;
         const int64_t j = feature0_ + quad_lane_ * 4;
         bf16 *to = static_cast<bf16 *>(p_.c) + token * p_.ldc + j;
 #pragma unroll
-        for (int h = 0; h < Halves; h++) {
-#pragma unroll
-            for (int b = 0; b < blocks; b++) {
-                const bool there = token < p_.m && j < p_.n;
-                Vector<uint32_t, 2> old = {};
-                if (p_.beta != 0) {
-                    if (there) old = load_global<Vector<uint32_t, 2>>(to);
-                    old = to_features(old);
-                }
-                Vector<uint32_t, 2> turned;
-#pragma unroll
-                for (int half = 0; half < 2; half++) {
-                    float results[2];
-#pragma unroll
-                    for (int e = 0; e < 2; e++) {
-                        results[e] = p_.alpha * sums[h].get(4 * b + 2 * half + e) + biases_[half];
-                        if (p_.beta != 0)
-                            results[e] += p_.beta * bits_to_float(e == 0 ? old.v[half] << 16 : old.v[half] & 0xffff0000u);
-                    }
-                    turned.v[half] = transpose_matrix(pack_bf16(results[0], results[1]));
-                }
-                const Vector<uint32_t, 2> quad = exchange(turned);
-                if (there) store_global(to, quad);
-                token += 8;
-                to += 8 * p_.ldc;
+        for (int b = 0; b < Tokens / 8; b++) {
+            const bool there = token < p_.m && j < p_.n;
+            Vector<uint32_t, 2> old = {};
+            if (p_.beta != 0) {
+                if (there) old = load_global<Vector<uint32_t, 2>>(to);
+                old = to_features(old);
             }
+            Vector<uint32_t, 2> turned;
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                float results[2];
+#pragma unroll
+                for (int e = 0; e < 2; e++) {
+                    results[e] = p_.alpha * sums.get(4 * b + 2 * half + e) + biases_[half];
+                    if (p_.beta != 0)
+                        results[e] += p_.beta * bits_to_float(e == 0 ? old.v[half] << 16 : old.v[half] & 0xffff0000u);
+                }
+                turned.v[half] = transpose_matrix(pack_bf16(results[0], results[1]));
+            }
+            const Vector<uint32_t, 2> quad = exchange(turned);
+            if (there) store_global(to, quad);
+            token += 8;
+            to += 8 * p_.ldc;
         }
     }
 
@@ -89,24 +84,21 @@ private:
     }
 
     // Where nothing can be moved at once; what store_result does, with the work of a row or a column done once.
-    template <typename C, int Halves>
-    __device__ void store_elements(const WgmmaSums (&sums)[Halves]) const {
+    template <typename C, int Tokens>
+    __device__ void store_elements(const WgmmaSums<Tokens> &sums) const {
         const int64_t i0 = token0_ + lane_id() % 4 * 2, j = feature0_ + lane_id() / 4;
         C *block = static_cast<C *>(p_.c) + i0 * p_.ldc + j;  // of 8 tokens
 #pragma unroll
-        for (int h = 0; h < Halves; h++) {
-#pragma unroll
-            for (int r = 0; r < WgmmaSums::registers; r++) {
-                const int64_t i = i0 + h * WgmmaSums::cols + r / 4 * 8 + r % 2;
-                const int half = r / 2 % 2;
-                C *to = block + r % 2 * p_.ldc + half * 8;
-                if (i < p_.m && j + half * 8 < p_.n) {
-                    float result = p_.alpha * sums[h].get(r) + biases_[half];
-                    if (p_.beta != 0) result += p_.beta * widen(load_global<C>(to));
-                    store_global(to, narrow<C>(result));
-                }
-                if (r % 4 == 3) block += 8 * p_.ldc;
+        for (int r = 0; r < WgmmaSums<Tokens>::registers; r++) {
+            const int64_t i = i0 + r / 4 * 8 + r % 2;
+            const int half = r / 2 % 2;
+            C *to = block + r % 2 * p_.ldc + half * 8;
+            if (i < p_.m && j + half * 8 < p_.n) {
+                float result = p_.alpha * sums.get(r) + biases_[half];
+                if (p_.beta != 0) result += p_.beta * widen(load_global<C>(to));
+                store_global(to, narrow<C>(result));
             }
+            if (r % 4 == 3) block += 8 * p_.ldc;
         }
     }
 

@@ -24,7 +24,7 @@ public:
             const Vector<float, 2> pair = {{weight.quant_map[byte >> 4], weight.quant_map[byte & 15]}};
 #pragma unroll
             for (int copy = 0; copy < 16; copy++) pairs_.store(32 * byte + (copy + lane_id()) % 16 * 2, pair);
-            if (weight.absmax8) nested_map_.store(byte, weight.nested_map[byte]);
+            nested_map_.store(byte, weight.absmax8 ? weight.nested_map[byte] : 0);
         }
     }
 

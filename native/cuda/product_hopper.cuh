@@ -49,7 +49,6 @@ struct HopperTile {
     static constexpr int features = T::n;
     static constexpr int tokens = T::m;
     static constexpr bool backward = Backward;  // dx = dy * W
-    static constexpr int halves = tokens / WgmmaSums::cols;
     static constexpr int consumers = T::threads;
     static constexpr int threads = consumers + 128;
     static constexpr int box = tokens * bf16_depth;
@@ -71,32 +70,82 @@ struct RingPlace {
     }
 };
 
-// The weights of this warp: 16 features x 64 k in a step.
+// The weights of this warp: 16 features x 64 k in a step, which are asked for two steps before they are decoded. A step has
+// few instructions to spare, so what can be worked out once for a tile of c is, and rows and columns that are not there are
+// taken for the last ones: what is multiplied by them is 0, or nobody wants it.
 template <class T>
 class WeightFragments {
 public:
-    // Asks for the weights of a first step.
-    __device__ WeightFragments(const Nf4View &weight, const DecodeTables &tables, int64_t feature0)
-        : weight_(weight), tables_(tables), next_scales_(weight) {
-        fetch(feature0, 0);
+    // What is on its way for one step.
+    struct Slot {
+        Vector<uint32_t, 4> codes;
+        float absmax[2];
+        int code[2];  // of the absmax, with double quantization
+    };
+
+    __device__ WeightFragments(const Nf4View &weight, const DecodeTables &tables)
+        : weight_(weight),
+          tables_(tables),
+          nested_(weight.absmax8 != nullptr),
+          offset_(nested_ ? *weight.nested_offset : 0),
+          last_row_(static_cast<uint32_t>(weight.rows) - 1),
+          tile_cols_(static_cast<uint32_t>(weight.tile_cols)) {}
+
+    // Fetches come from the first step of a tile on.
+    __device__ void begin(int64_t feature0) {
+        const auto feature = static_cast<uint32_t>(feature0) + static_cast<uint32_t>(warp_id() * 16);
+        if constexpr (T::backward) {
+            tile_col_ = smaller(feature / nf4_tile_cols, tile_cols_ - 1);
+            codes_from_ = weight_.codes + tile_col_ * nf4_tile_bytes + lane_id() * 16 + feature % nf4_tile_cols / 16 * 4;
+            tile_row_ = 0;
+        } else {
+            const uint32_t tile_row = smaller(feature, last_row_) / nf4_tile_rows;
+            codes_from_ = weight_.tile(tile_row, 0) + lane_id() * 16;
+#pragma unroll
+            for (int i = 0; i < 2; i++)
+                blocks_[i] = smaller(tile_row * nf4_tile_rows + lane_id() / 4 + 8 * i, last_row_) * tile_cols_;
+        }
     }
 
-    // Takes the weights that were asked for, and asks for those of a next step.
-    __device__ void advance(int64_t feature0, int64_t step) {
-        codes_ = next_codes_;
+    // Asks for the weights of the next step.
+    __device__ void fetch(Slot &slot) {
+        if constexpr (T::backward) {
+            // Fragment i is of tile row 4 step + i; the lanes t = i of each quad fetch its scales.
 #pragma unroll
-        for (int i = 0; i < 2; i++) scales_[i] = next_scales_.get(tables_, i);
-        fetch(feature0, step);
+            for (int i = 0; i < T::fragments; i++) {
+                const uint32_t tile_row = smaller(tile_row_ + i, last_row_ / nf4_tile_rows);
+                slot.codes.v[i] =
+                    load_global<uint32_t>(codes_from_ + uint64_t{tile_row} * (tile_cols_ * nf4_tile_bytes));
+            }
+            const uint32_t row = (tile_row_ + lane_id() % 4) * nf4_tile_rows + lane_id() / 4;
+#pragma unroll
+            for (int i = 0; i < 2; i++) fetch_scale(slot, i, smaller(row + 8 * i, last_row_) * tile_cols_ + tile_col_);
+            tile_row_ += T::fragments;
+        } else {
+            slot.codes = load_global<Vector<uint32_t, 4>>(codes_from_);
+            codes_from_ += nf4_tile_bytes;
+#pragma unroll
+            for (int i = 0; i < 2; i++) fetch_scale(slot, i, blocks_[i]++);
+        }
     }
 
     // Fragment i is of k = 16 i ... of the step, pair by pair in the order of the bytes.
-    __device__ void decode(WgmmaFragment (&a)[T::fragments]) const {
+    __device__ void decode(const Slot &slot, WgmmaFragment (&a)[T::fragments]) const {
+        float own[2];
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const float nested = tables_.nested(slot.code[i]) * slot.absmax[i] + offset_;
+            own[i] = nested_ ? nested : slot.absmax[i];
+        }
 #pragma unroll
         for (int i = 0; i < T::fragments; i++) {
-            const float scales[2] = {scale(0, i), scale(1, i)};
+            float scales[2];
+#pragma unroll
+            for (int half = 0; half < 2; half++)
+                scales[half] = T::backward ? shuffle(own[half], lane_id() / 4 * 4 + i) : own[half];
 #pragma unroll
             for (int byte = 0; byte < 4; byte++) {
-                const uint32_t weights = tables_.weights(codes_.v[i], byte, scales[byte % 2]);
+                const uint32_t weights = tables_.weights(slot.codes.v[i], byte, scales[byte % 2]);
                 if constexpr (T::backward) {
                     a[i].set(byte % 2 * 2 + byte / 2, transpose_matrix(weights));
                 } else {
@@ -107,49 +156,28 @@ public:
     }
 
 private:
-    // Where there are no weights the codes stay what they were; what is multiplied by them is 0, or nobody wants it.
-    __device__ void fetch(int64_t feature0, int64_t step) {
-        const int64_t feature = feature0 + warp_id() * 16;
-        const auto tile_rows = static_cast<uint32_t>(ceil_div(weight_.rows, nf4_tile_rows)),
-                   tile_cols = static_cast<uint32_t>(weight_.tile_cols), step32 = static_cast<uint32_t>(step);
-        const uint8_t *own = weight_.codes + lane_id() * 16;
-        if constexpr (T::backward) {
-            // Fragment i is of tile row 4 step + i; the lanes t = i of each quad fetch its scales.
-            const uint32_t tile_row = step32 * T::fragments;
-            const auto tile_col = static_cast<uint32_t>(feature / nf4_tile_cols);
-            own += feature % nf4_tile_cols / 16 * 4;
-#pragma unroll
-            for (int i = 0; i < T::fragments; i++) {
-                const uint32_t tile = (tile_row + i) * tile_cols + tile_col;
-                if (tile_row + i < tile_rows && tile_col < tile_cols)
-                    next_codes_.v[i] = load_global<uint32_t>(own + uint64_t{tile} * nf4_tile_bytes);
-            }
-            next_scales_.fetch((tile_row + lane_id() % 4) * nf4_tile_rows + lane_id() / 4, tile_col);
-        } else {
-            const auto tile_row = static_cast<uint32_t>(feature / nf4_tile_rows);
-            const uint32_t tile = tile_row * tile_cols + step32;
-            if (tile_row < tile_rows)
-                next_codes_ = load_global<Vector<uint32_t, 4>>(own + uint64_t{tile} * nf4_tile_bytes);
-            next_scales_.fetch(tile_row * nf4_tile_rows + lane_id() / 4, step32);
-        }
-    }
+    __device__ static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
-    __device__ float scale(int half, int fragment) const {
-        if constexpr (T::backward) return shuffle(scales_[half], lane_id() / 4 * 4 + fragment);
-        return scales_[half];
+    // Of a block of 64 weights.
+    __device__ void fetch_scale(Slot &slot, int i, uint32_t block64) const {
+        slot.absmax[i] = load_global<float>(weight_.absmax + (block64 >> (weight_.absmax_shift - 6)));
+        slot.code[i] = nested_ ? load_global<uint8_t>(weight_.absmax8 + (block64 >> (weight_.block_shift - 6))) : 0;
     }
 
     const Nf4View &weight_;
     DecodeTables tables_;
-    Vector<uint32_t, 4> codes_, next_codes_ = {};
-    float scales_[2];
-    ScalesAhead<1> next_scales_;
+    bool nested_;
+    float offset_;
+    uint32_t last_row_, tile_cols_;
+    const uint8_t *codes_from_;
+    uint32_t blocks_[2];            // forward: of rows g and g + 8
+    uint32_t tile_row_, tile_col_;  // for dx
 };
 
 template <class T>
 class HopperProduct {
 public:
-    using Sums = WgmmaSums[T::halves];
+    using Sums = WgmmaSums<T::tokens>;
     using Fragments = WgmmaFragment[T::fragments];
 
     static constexpr int64_t shared_bytes =
@@ -189,18 +217,20 @@ private:
     __device__ SharedAddress empty(int stage) const { return mbarriers_.address(T::stages + stage); }
 
     // The tiles of this block, in the same order for producer and consumers: blocks that run together share x.
-    // body(feature0, token0, feature0 of the tile after it)
+    // body(feature0, token0)
     template <class Body>
     __device__ void for_each_tile(const Body &body) const {
-        const int64_t across = ceil_div(p_.n, T::features), tiles = across * ceil_div(p_.m, T::tokens);
-        for (int64_t tile = block_id(); tile < tiles; tile += grid_blocks()) {
-            body(tile % across * T::features, tile / across * T::tokens, (tile + grid_blocks()) % across * T::features);
-        }
+        const int64_t tiles = across() * ceil_div(p_.m, T::tokens);
+        for (int64_t tile = block_id(); tile < tiles; tile += grid_blocks())
+            body(feature_of(tile), tile / across() * T::tokens);
     }
+    __device__ int64_t across() const { return ceil_div(p_.n, T::features); }
+    __device__ int64_t feature_of(int64_t tile) const { return tile % across() * T::features; }
+    __device__ int main_steps() const { return steps_ - adapter_steps_; }
 
     __device__ void produce(const TensorMap &left, const TensorMap &adapter_tokens) const {
         RingPlace<T::stages> at;
-        for_each_tile([&](int64_t, int64_t token0, int64_t) {
+        for_each_tile([&](int64_t, int64_t token0) {
             for (int step = 0; step < steps_; step++) {
                 const bool of_adapter = step < adapter_steps_;
                 wait(empty(at.stage), at.parity ^ 1);  // at once in the first round
@@ -214,55 +244,94 @@ private:
 
     __device__ void consume() const {
         RingPlace<T::stages> at;
-        WeightFragments<T> weights(p_.main.right.nf4, tables_, block_id() % ceil_div(p_.n, T::features) * T::features);
-        for_each_tile([&](int64_t feature0, int64_t token0, int64_t next_feature0) {
+        Weights weights(*this);
+        for_each_tile([&](int64_t feature0, int64_t token0) {
             Sums sums;
-#pragma unroll
-            for (int h = 0; h < T::halves; h++) sums[h].clear();
-            add_steps(feature0, next_feature0, weights, at, sums);
+            sums.clear();
+            add_steps(feature0, weights, at, sums);
             HopperResults(p_, feature0 + warp_id() * 16, token0).store(sums);
         });
     }
 
-    // While a step is multiplied, the fragments of the next one are made.
-    __device__ void add_steps(int64_t feature0, int64_t next_feature0, WeightFragments<T> &weights,
-                              RingPlace<T::stages> &at, Sums &sums) const {
-        Fragments even, odd;
-        const auto make = [&](int step, Fragments &a) {
-            if (step < adapter_steps_) {
-                load_adapter(feature0, step, a);
-            } else if (step < steps_) {
-                const bool is_last = step + 1 == steps_;
-                weights.advance(is_last ? next_feature0 : feature0, is_last ? 0 : step + 1 - adapter_steps_);
-                weights.decode(a);
+    // The weights of all steps of this block's tiles, one after the other. A slot belongs to every other step of a tile, the
+    // adapter's steps counted.
+    class Weights {
+    public:
+        __device__ explicit Weights(const HopperProduct &of)
+            : of_(of), fragments_(of.p_.main.right.nf4, of.tables_), tile_(block_id()) {
+            fragments_.begin(of.feature_of(tile_));
+            fetch(slots[0]);
+            fetch(slots[1]);
+            if (of.adapter_steps_ % 2 != 0) exchange_slots();
+        }
+
+        __device__ void decode(typename WeightFragments<T>::Slot &slot, Fragments &a) {
+            fragments_.decode(slot, a);
+            fetch(slot);
+        }
+
+        __device__ void end_tile() {
+            if (of_.main_steps() % 2 != 0) exchange_slots();
+        }
+
+        typename WeightFragments<T>::Slot slots[2];
+
+    private:
+        // Behind the last tile there are weights that nobody will want.
+        __device__ void fetch(typename WeightFragments<T>::Slot &slot) {
+            if (fetched_ == of_.main_steps()) {
+                tile_ += grid_blocks();
+                fragments_.begin(of_.feature_of(tile_));
+                fetched_ = 0;
             }
+            fragments_.fetch(slot);
+            fetched_++;
+        }
+
+        __device__ void exchange_slots() {
+            const auto first = slots[0];
+            slots[0] = slots[1];
+            slots[1] = first;
+        }
+
+        const HopperProduct &of_;
+        WeightFragments<T> fragments_;
+        int64_t tile_;  // whose weights are fetched
+        int fetched_ = 0;
+    };
+
+    // While a step is multiplied, the fragments of the next one are made.
+    __device__ void add_steps(int64_t feature0, Weights &weights, RingPlace<T::stages> &at, Sums &sums) const {
+        Fragments even, odd;
+        const auto make = [&](int step, int slot, Fragments &a) {
+            if (step < adapter_steps_)
+                load_adapter(feature0, step, a);
+            else if (step < steps_)
+                weights.decode(weights.slots[slot], a);
         };
-        make(0, even);
-        hold_all(sums);
+        make(0, 0, even);
+        hold(sums);
         int before = -1;
         for (int step = 0; step < steps_; step += 2) {
             multiply(sums, even, at, before);
-            make(step + 1, odd);
+            make(step + 1, 1, odd);
             if (step + 1 == steps_) break;
             multiply(sums, odd, at, before);
-            make(step + 2, even);
+            make(step + 2, 0, even);
         }
         wgmma_wait<0>();
         release(before);
-        hold_all(sums);
+        hold(sums);
+        weights.end_tile();
     }
 
     // Begins the next step's products, and waits for those of the step `before`: its box and fragments are free then.
     __device__ void multiply(Sums &sums, Fragments &a, RingPlace<T::stages> &at, int &before) const {
+        const uint64_t tile = wgmma_descriptor(ring_.address(at.stage * T::box));
         wait(full(at.stage), at.parity);
-        const Shared<bf16> tile = ring_.template as<bf16>(at.stage * T::box);
         wgmma_fence(a);
 #pragma unroll
-        for (int i = 0; i < T::fragments; i++) {
-#pragma unroll
-            for (int h = 0; h < T::halves; h++)
-                wgmma_bf16(sums[h], a[i], wgmma_descriptor(tile.address(h * WgmmaSums::cols * bf16_depth + 16 * i)));
-        }
+        for (int i = 0; i < T::fragments; i++) wgmma_bf16(sums, a[i], tile + wgmma_descriptor_k16 * i);
         wgmma_commit();
         wgmma_wait<1>();
         if (before >= 0) release(before);
@@ -281,11 +350,6 @@ private:
 #pragma unroll
             for (int r = 0; r < 4; r++) a[i].set(r, registers.v[r]);
         }
-    }
-
-    __device__ static void hold_all(Sums &sums) {
-#pragma unroll
-        for (int h = 0; h < T::halves; h++) hold(sums[h]);
     }
 
     __device__ void release(int stage) const {

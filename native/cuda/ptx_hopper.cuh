@@ -18,6 +18,9 @@ __host__ __device__ constexpr uint64_t wgmma_descriptor(SharedAddress tile) {
     return uint64_t{(tile.value & 0x3ffff) >> 4} | uint64_t{1} << 16 | uint64_t{1024 >> 4} << 32 | uint64_t{1} << 62;
 }
 
+// What one that is 16 of k further has more.
+constexpr uint64_t wgmma_descriptor_k16 = 16 * 2 >> 4;
+
 }  // namespace nf4j::cuda
 
 #if !defined(__CUDACC__)
@@ -98,11 +101,12 @@ public:
     uint32_t r[4];
 };
 
-// 64x128 sums: register i is row 16 w + lane / 4 + i / 2 % 2 * 8 and column i / 4 * 8 + lane % 4 * 2 + i % 2.
+// 64 x Cols sums: register i is row 16 w + lane / 4 + i / 2 % 2 * 8 and column i / 4 * 8 + lane % 4 * 2 + i % 2.
+template <int Cols>
 class WgmmaSums {
 public:
-    static constexpr int cols = 128;
-    static constexpr int registers = 64;
+    static constexpr int cols = Cols;
+    static constexpr int registers = Cols / 2;
 
     __device__ float get(int i, Place = Place::here()) const { return d[i]; }
     __device__ void clear(Place = Place::here()) {
@@ -115,12 +119,12 @@ public:
 
 #define NF4J_4(i) "+f"(sums.d[i]), "+f"(sums.d[i + 1]), "+f"(sums.d[i + 2]), "+f"(sums.d[i + 3])
 #define NF4J_16(i) NF4J_4(i), NF4J_4(i + 4), NF4J_4(i + 8), NF4J_4(i + 12)
+#define NF4J_64(i) NF4J_16(i), NF4J_16(i + 16), NF4J_16(i + 32), NF4J_16(i + 48)
 
 // No instruction: keeps the compiler from moving accesses to the sums across this place. Those between products and
 // others need it, since nothing else ties registers to fences and waits.
-__device__ inline void hold(WgmmaSums &sums) {
-    asm volatile("" : NF4J_16(0), NF4J_16(16), NF4J_16(32), NF4J_16(48)::"memory");
-}
+__device__ inline void hold(WgmmaSums<128> &sums) { asm volatile("" : NF4J_64(0)::"memory"); }
+__device__ inline void hold(WgmmaSums<256> &sums) { asm volatile("" : NF4J_64(0), NF4J_64(64)::"memory"); }
 
 #define NF4J_FRAGMENT(i) "+r"(a[i].r[0]), "+r"(a[i].r[1]), "+r"(a[i].r[2]), "+r"(a[i].r[3])
 
@@ -143,9 +147,9 @@ __device__ inline void wgmma_wait(Place = Place::here()) {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Left) : "memory");
 }
 
-// sums [64, 128] += a [64, 16] * tile [128, 16] transposed: BF16 factors, F32 sums ("wgmma.mma_async"). Asynchronous:
+// sums [64, cols] += a [64, 16] * tile [cols, 16] transposed: BF16 factors, F32 sums ("wgmma.mma_async"). Asynchronous:
 // until wgmma_wait, nobody touches the sums, the fragment and the tile.
-__device__ inline void wgmma_bf16(WgmmaSums &sums, const WgmmaFragment &a, uint64_t tile, Place = Place::here()) {
+__device__ inline void wgmma_bf16(WgmmaSums<128> &sums, const WgmmaFragment &a, uint64_t tile, Place = Place::here()) {
     asm volatile(
         "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
         "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
@@ -153,12 +157,28 @@ __device__ inline void wgmma_bf16(WgmmaSums &sums, const WgmmaFragment &a, uint6
         " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47,"
         " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
         "{%64, %65, %66, %67}, %68, 1, 1, 1, 0;"
-        : NF4J_16(0), NF4J_16(16), NF4J_16(32), NF4J_16(48)
+        : NF4J_64(0)
+        : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "l"(tile));
+}
+__device__ inline void wgmma_bf16(WgmmaSums<256> &sums, const WgmmaFragment &a, uint64_t tile, Place = Place::here()) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
+        " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31,"
+        " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47,"
+        " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63,"
+        " %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79,"
+        " %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95,"
+        " %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111,"
+        " %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, "
+        "{%128, %129, %130, %131}, %132, 1, 1, 1, 0;"
+        : NF4J_64(0), NF4J_64(64)
         : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "l"(tile));
 }
 
 #undef NF4J_4
 #undef NF4J_16
+#undef NF4J_64
 
 // ---- registers of a warpgroup ("setmaxnreg"); all of its warps do it
 

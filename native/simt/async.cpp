@@ -137,7 +137,7 @@ void Async::issue(const WarpProduct &product) {
     if ((product.tile & ~address_bits) != (uint64_t{1} << 16 | uint64_t{64} << 32 | uint64_t{1} << 62))
         engine_.report(product.place, "a descriptor of another layout: %016llx",
                        static_cast<unsigned long long>(product.tile));
-    for (int row = 0; row < 128; row++) {
+    for (int row = 0; row < product.cols; row++) {
         for (int chunk = 0; chunk < 2; chunk++) tile_chunk(product, row, chunk);
     }
     WarpProducts &own = products_[static_cast<size_t>(engine_.thread().warp)];
@@ -173,8 +173,8 @@ void Async::wait_groups(int left) {
 
 // Products of BF16 are exact in F32, their sum is rounded once: as the twin of mma.sync does it.
 void Async::complete(const WarpProduct &product) {
-    double b[128][16];
-    for (int row = 0; row < 128; row++) {
+    double b[WarpProduct::most_cols][16];
+    for (int row = 0; row < product.cols; row++) {
         for (int chunk = 0; chunk < 2; chunk++) {
             uint16_t bits[8];
             std::memcpy(bits, tile_chunk(product, row, chunk), 16);
@@ -187,7 +187,7 @@ void Async::complete(const WarpProduct &product) {
             const uint32_t pair = product.a[i % 8 * 4 + k % 8 / 2][i / 8 + k / 8 * 2];
             a[k] = static_cast<double>(to_f32(bf16{static_cast<uint16_t>(k % 2 ? pair >> 16 : pair)}));
         }
-        for (int j = 0; j < 128; j++) {
+        for (int j = 0; j < product.cols; j++) {
             double sum = 0;
             for (int k = 0; k < 16; k++) sum += a[k] * b[j][k];
             float &d = product.sums[i % 8 * 4 + j % 8 / 2][j / 8 * 4 + i / 8 * 2 + j % 2];

@@ -40,7 +40,10 @@ struct BoxCopy {
 
 // One warp's part of a product of its warpgroup.
 struct WarpProduct {
-    float *sums[32];  // 64 of each lane
+    static constexpr int most_cols = 256;
+
+    int cols;
+    float *sums[32];  // cols / 2 of each lane
     uint32_t a[32][4];
     uint64_t tile;  // descriptor
     Place place;

@@ -47,6 +47,7 @@ namespace {
 
 struct Lane {
     float *sums;
+    int cols;
     const uint32_t *a;
     uint64_t tile;
     Place place;
@@ -55,6 +56,7 @@ struct Lane {
 void issue(void *const *lanes) {
     simt::WarpProduct product;
     const auto *first = static_cast<const Lane *>(lanes[0]);
+    product.cols = first->cols;
     product.tile = first->tile;
     product.place = first->place;
     for (int l = 0; l < warp_size; l++) {
@@ -68,10 +70,8 @@ void issue(void *const *lanes) {
 
 }  // namespace
 
-void WgmmaSums::add(WgmmaFragment &a, uint64_t tile, Place place) {
-    use("the sums", place);
-    a.use("a fragment", place);
-    Lane lane = {d_, a.r_, tile, place};
+void wgmma_issue(float *sums, int cols, const uint32_t (&a)[4], uint64_t tile, Place place) {
+    Lane lane = {sums, cols, a, tile, place};
     Engine::instance().collective("wgmma_bf16", place, &lane, issue);
 }
 

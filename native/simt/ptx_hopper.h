@@ -53,14 +53,19 @@ public:
     }
 
 private:
+    template <int Cols>
     friend class WgmmaSums;
     uint32_t r_[4] = {};
 };
 
+// The part of a product that is one warp's.
+void wgmma_issue(float *sums, int cols, const uint32_t (&a)[4], uint64_t tile, Place place);
+
+template <int Cols>
 class WgmmaSums : WgmmaRegisters {
 public:
-    static constexpr int cols = 128;
-    static constexpr int registers = 64;
+    static constexpr int cols = Cols;
+    static constexpr int registers = Cols / 2;
 
     float get(int i, Place place = Place::here()) const {
         const_cast<WgmmaSums *>(this)->touch("the sums", place);
@@ -70,14 +75,19 @@ public:
         touch("the sums", place);
         for (float &sum : d_) sum = 0;
     }
-    void add(WgmmaFragment &a, uint64_t tile, Place place);
+    void add(WgmmaFragment &a, uint64_t tile, Place place) {
+        use("the sums", place);
+        a.use("a fragment", place);
+        wgmma_issue(d_, Cols, a.r_, tile, place);
+    }
 
 private:
     float d_[registers];
 };
 
 // The compiler's matter.
-inline void hold(WgmmaSums &) {}
+template <int Cols>
+void hold(WgmmaSums<Cols> &) {}
 
 void wgmma_fence(WgmmaFragment (&a)[4], Place place = Place::here());
 void wgmma_commit(Place place = Place::here());
@@ -88,7 +98,8 @@ void wgmma_wait(Place place = Place::here()) {
     wgmma_wait_left(Left, place);
 }
 
-inline void wgmma_bf16(WgmmaSums &sums, WgmmaFragment &a, uint64_t tile, Place place = Place::here()) {
+template <int Cols>
+void wgmma_bf16(WgmmaSums<Cols> &sums, WgmmaFragment &a, uint64_t tile, Place place = Place::here()) {
     sums.add(a, tile, place);
 }
 

@@ -114,7 +114,7 @@ __global__ void pipeline_kernel(Mistake mistake, const Factors *f, const TensorM
         return;
     }
 
-    WgmmaSums sums;
+    WgmmaSums<rows> sums;
     WgmmaFragment a[4];
     sums.clear();
     for (int step = 0; step < steps; step++) {
@@ -141,7 +141,7 @@ __global__ void pipeline_kernel(Mistake mistake, const Factors *f, const TensorM
                                                                 : 1;
         for (int n = 0; lane_id() == 0 && n < arrivals; n++) arrive(empty(stage));
     }
-    for (int i = 0; i < WgmmaSums::registers; i++) {
+    for (int i = 0; i < WgmmaSums<rows>::registers; i++) {
         const Coordinates at = d_fragment(thread_id(), i);
         out[at.row * rows + at.col] = sums.get(i);
     }
@@ -215,7 +215,7 @@ __global__ void written_kernel(Written mistake, const Factors *f, float *out) {
     for (int k = 0; k < depth; k++) b.store(512 * (r / 8) + 64 * (r % 8) + 8 * (k / 8 ^ r % 8) + k % 8, f->x[r][k]);
     if (mistake == Written::right || mistake == Written::no_barrier) fence_async_proxy();
     if (mistake != Written::no_barrier) sync_threads();
-    WgmmaSums sums;
+    WgmmaSums<rows> sums;
     WgmmaFragment a[4];
     sums.clear();
     for (int i = 0; i < 4; i++) {
@@ -225,7 +225,7 @@ __global__ void written_kernel(Written mistake, const Factors *f, float *out) {
     for (int i = 0; i < 4; i++) wgmma_bf16(sums, a[i], wgmma_descriptor(b.address(16 * i)));
     wgmma_commit();
     wgmma_wait<0>();
-    for (int i = 0; i < WgmmaSums::registers; i++) {
+    for (int i = 0; i < WgmmaSums<rows>::registers; i++) {
         const Coordinates at = d_fragment(thread_id(), i);
         out[at.row * rows + at.col] = sums.get(i);
     }
