@@ -70,7 +70,7 @@ struct RingPlace {
     }
 };
 
-// The weights of this warp: 16 features x 64 k in a step, which are asked for two steps before they are decoded. A step has
+// The weights of this warp: 16 features x 64 k in a step, which are asked for two steps and more before they are decoded. A step has
 // few instructions to spare, so what can be worked out once for a tile of c is, and rows and columns that are not there are
 // taken for the last ones: what is multiplied by them is 0, or nobody wants it.
 template <class T>
@@ -86,6 +86,10 @@ public:
     __device__ WeightFragments(const Nf4View &weight, const DecodeTables &tables)
         : weight_(weight),
           tables_(tables),
+          absmax_(weight.absmax),
+          absmax8_(weight.absmax8),
+          absmax_shift_(weight.absmax_shift - 6),
+          block_shift_(weight.block_shift - 6),
           nested_(weight.absmax8 != nullptr),
           offset_(nested_ ? *weight.nested_offset : 0),
           last_row_(static_cast<uint32_t>(weight.rows) - 1),
@@ -160,12 +164,15 @@ private:
 
     // Of a block of 64 weights.
     __device__ void fetch_scale(Slot &slot, int i, uint32_t block64) const {
-        slot.absmax[i] = load_global<float>(weight_.absmax + (block64 >> (weight_.absmax_shift - 6)));
-        slot.code[i] = nested_ ? load_global<uint8_t>(weight_.absmax8 + (block64 >> (weight_.block_shift - 6))) : 0;
+        slot.absmax[i] = load_global<float>(absmax_ + (block64 >> absmax_shift_));
+        slot.code[i] = nested_ ? load_global<uint8_t>(absmax8_ + (block64 >> block_shift_)) : 0;
     }
 
     const Nf4View &weight_;
     DecodeTables tables_;
+    const float *absmax_;
+    const uint8_t *absmax8_;
+    int absmax_shift_, block_shift_;  // from blocks of 64 weights
     bool nested_;
     float offset_;
     uint32_t last_row_, tile_cols_;
@@ -187,7 +194,7 @@ public:
         : p_(p),
           adapter_(adapter),
           adapter_steps_(static_cast<int>(adapter.depth / bf16_depth)),
-          steps_(adapter_steps_ + static_cast<int>(ceil_div(p.main.k, bf16_depth))),
+          main_steps_(static_cast<int>(ceil_div(p.main.k, bf16_depth))),
           ring_(arena.take<bf16>(T::stages * T::box)),
           tables_(arena),
           mbarriers_(arena.take<uint64_t>(2 * T::stages)) {}
@@ -226,12 +233,11 @@ private:
     }
     __device__ int64_t across() const { return ceil_div(p_.n, T::features); }
     __device__ int64_t feature_of(int64_t tile) const { return tile % across() * T::features; }
-    __device__ int main_steps() const { return steps_ - adapter_steps_; }
 
     __device__ void produce(const TensorMap &left, const TensorMap &adapter_tokens) const {
         RingPlace<T::stages> at;
         for_each_tile([&](int64_t, int64_t token0) {
-            for (int step = 0; step < steps_; step++) {
+            for (int step = 0; step < adapter_steps_ + main_steps_; step++) {
                 const bool of_adapter = step < adapter_steps_;
                 wait(empty(at.stage), at.parity ^ 1);  // at once in the first round
                 arrive_expecting(full(at.stage), T::box_bytes);
@@ -244,42 +250,51 @@ private:
 
     __device__ void consume() const {
         RingPlace<T::stages> at;
-        Weights weights(*this);
+        Fragments even, odd;
+        Weights weights(*this, even);
         for_each_tile([&](int64_t feature0, int64_t token0) {
             Sums sums;
             sums.clear();
-            add_steps(feature0, weights, at, sums);
+            if (adapter_steps_ > 0) add_adapter(feature0, odd, at, sums);
+            add_main(weights, even, odd, at, sums);
             HopperResults(p_, feature0 + warp_id() * 16, token0).store(sums);
         });
     }
 
-    // The weights of all steps of this block's tiles, one after the other. A slot belongs to every other step of a tile, the
-    // adapter's steps counted.
+    // The weights of all steps of this block's tiles, one after the other. They are asked for by twos and then copied, as a
+    // warp waits for all its loads alike: for those it has just begun, if there were such.
     class Weights {
     public:
-        __device__ explicit Weights(const HopperProduct &of)
+        // Decodes the first step.
+        __device__ Weights(const HopperProduct &of, Fragments &first)
             : of_(of), fragments_(of.p_.main.right.nf4, of.tables_), tile_(block_id()) {
             fragments_.begin(of.feature_of(tile_));
-            fetch(slots[0]);
-            fetch(slots[1]);
-            if (of.adapter_steps_ % 2 != 0) exchange_slots();
+            fetch(ahead_[0]);
+            fragments_.decode(ahead_[0], first);
+            fetch(ahead_[0]);
+            fetch(ahead_[1]);
         }
 
-        __device__ void decode(typename WeightFragments<T>::Slot &slot, Fragments &a) {
-            fragments_.decode(slot, a);
-            fetch(slot);
+        // The next two steps are to be decoded, and those behind them asked for.
+        __device__ void advance() {
+            now_[0] = ahead_[0];
+            now_[1] = ahead_[1];
+            fetch(ahead_[0]);
+            fetch(ahead_[1]);
         }
+        __device__ void decode(int which, Fragments &a) const { fragments_.decode(now_[which], a); }
 
-        __device__ void end_tile() {
-            if (of_.main_steps() % 2 != 0) exchange_slots();
+        // The same of one step.
+        __device__ void decode_one(Fragments &a) {
+            fragments_.decode(ahead_[0], a);
+            ahead_[0] = ahead_[1];
+            fetch(ahead_[1]);
         }
-
-        typename WeightFragments<T>::Slot slots[2];
 
     private:
         // Behind the last tile there are weights that nobody will want.
         __device__ void fetch(typename WeightFragments<T>::Slot &slot) {
-            if (fetched_ == of_.main_steps()) {
+            if (fetched_ == of_.main_steps_) {
                 tile_ += grid_blocks();
                 fragments_.begin(of_.feature_of(tile_));
                 fetched_ = 0;
@@ -288,41 +303,47 @@ private:
             fetched_++;
         }
 
-        __device__ void exchange_slots() {
-            const auto first = slots[0];
-            slots[0] = slots[1];
-            slots[1] = first;
-        }
-
         const HopperProduct &of_;
         WeightFragments<T> fragments_;
+        typename WeightFragments<T>::Slot now_[2], ahead_[2];
         int64_t tile_;  // whose weights are fetched
         int fetched_ = 0;
     };
 
-    // While a step is multiplied, the fragments of the next one are made.
-    __device__ void add_steps(int64_t feature0, Weights &weights, RingPlace<T::stages> &at, Sums &sums) const {
-        Fragments even, odd;
-        const auto make = [&](int step, int slot, Fragments &a) {
-            if (step < adapter_steps_)
-                load_adapter(feature0, step, a);
-            else if (step < steps_)
-                weights.decode(weights.slots[slot], a);
-        };
-        make(0, 0, even);
+    // While a step is multiplied, the fragments of the next one are decoded: behind the last, the next tile's first.
+    __device__ void add_main(Weights &weights, Fragments &even, Fragments &odd, RingPlace<T::stages> &at,
+                             Sums &sums) const {
         hold(sums);
         int before = -1;
-        for (int step = 0; step < steps_; step += 2) {
+        for (int pairs = main_steps_ / 2; pairs > 0; pairs--) {
+            weights.advance();
             multiply(sums, even, at, before);
-            make(step + 1, 1, odd);
-            if (step + 1 == steps_) break;
+            weights.decode(0, odd);
             multiply(sums, odd, at, before);
-            make(step + 2, 0, even);
+            weights.decode(1, even);
+        }
+        if (main_steps_ % 2 != 0) {
+            multiply(sums, even, at, before);
+            wgmma_wait<0>();
+            weights.decode_one(even);
         }
         wgmma_wait<0>();
         release(before);
         hold(sums);
-        weights.end_tile();
+    }
+
+    // Few steps, and a loop of their own: a wait for fragments that are loaded would be one for the weights, too.
+    __device__ void add_adapter(int64_t feature0, Fragments &a, RingPlace<T::stages> &at, Sums &sums) const {
+        hold(sums);
+        int step = 0;
+        do {  // not `for`: ptxas makes products wait for each other where it cannot see that there is one
+            int before = -1;
+            load_adapter(feature0, step, a);
+            multiply(sums, a, at, before);
+            wgmma_wait<0>();
+            release(before);
+        } while (++step < adapter_steps_);
+        hold(sums);
     }
 
     // Begins the next step's products, and waits for those of the step `before`: its box and fragments are free then.
@@ -358,8 +379,7 @@ private:
 
     const Product &p_;
     const AdapterParts &adapter_;
-    int adapter_steps_;
-    int steps_;  // of k, the adapter's first
+    int adapter_steps_, main_steps_;
     Shared<bf16> ring_;
     DecodeTables tables_;
     Shared<uint64_t> mbarriers_;
