@@ -8,31 +8,34 @@ namespace nf4j::cuda {
 
 // What decoding looks up in shared memory: both values of each byte in F32, so that two weights are one look-up, and the
 // map of 8-bit scales. A pair of values stands there 16 times: whatever their bytes are, no two lanes of a half-warp meet in
-// a bank.
+// a bank. Rows are 256 bytes apart, twice what is in them, so that a byte of codes moves into its place in an address by one
+// instruction.
 class DecodeTables {
+    static constexpr int copies = 16;
+    static constexpr int row_bytes = 256;
+
 public:
-    static constexpr int64_t shared_bytes = SharedArena::bytes_of(256 * 16 * 8) + SharedArena::bytes_of(256 * 4);
+    static constexpr int64_t shared_bytes = SharedArena::bytes_of(256 * row_bytes) + SharedArena::bytes_of(256 * 4);
 
     __device__ explicit DecodeTables(SharedArena &arena)
-        : pairs_(arena.take<float>(256 * 16 * 2)),
+        : pairs_(arena.take<float>(256 * row_bytes / 4)),
           nested_map_(arena.take<float>(256)),
-          own_(static_cast<uint32_t>(lane_id() % 16 * 8)) {}
+          own_(static_cast<uint32_t>(lane_id() % copies * 8)) {}
 
     // By `threads` threads, before a barrier.
     __device__ void fill(const Nf4View &weight, int threads) const {
         for (int byte = thread_id(); byte < 256; byte += threads) {
             const Vector<float, 2> pair = {{weight.quant_map[byte >> 4], weight.quant_map[byte & 15]}};
 #pragma unroll
-            for (int copy = 0; copy < 16; copy++) pairs_.store(32 * byte + (copy + lane_id()) % 16 * 2, pair);
+            for (int copy = 0; copy < copies; copy++)
+                pairs_.store(row_bytes / 4 * byte + (copy + lane_id()) % copies * 2, pair);
             nested_map_.store(byte, weight.absmax8 ? weight.nested_map[byte] : 0);
         }
     }
 
     // The weights of byte i of a word, the even column in the low half.
     __device__ uint32_t weights(uint32_t word, int i, float scale) const {
-        // The byte's row of 128 bytes and the lane's place in it: a shift and one operation on three inputs.
-        const uint32_t at = ((i == 0 ? word << 7 : word >> (8 * i - 7)) & 255u << 7) | own_;
-        const Vector<float, 2> pair = pairs_.template load_at<2>(at);
+        const Vector<float, 2> pair = pairs_.template load_at<2>(second_byte(own_, word, i));
         return pack_bf16(pair.v[0] * scale, pair.v[1] * scale);
     }
 

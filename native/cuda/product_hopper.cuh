@@ -57,37 +57,38 @@ struct HopperTile {
     static constexpr int fragments = bf16_depth / 16;
 };
 
-// A place in the ring, and the parity of its phase.
+// Counts the boxes that have gone through the ring: which place the next one has, and the parity of its phase there.
 template <int Stages>
 struct RingPlace {
-    int stage = 0;
-    uint32_t parity = 0;
+    static_assert((Stages & (Stages - 1)) == 0, "a mask and a shift for each step");
 
-    __device__ void advance() {
-        if (++stage < Stages) return;
-        stage = 0;
-        parity ^= 1;
-    }
+    uint32_t count = 0;
+
+    __device__ int stage() const { return static_cast<int>(count % Stages); }
+    __device__ int stage_before() const { return static_cast<int>((count - 1) % Stages); }
+    __device__ uint32_t parity() const { return count / Stages % 2; }
+    __device__ void advance() { count++; }
 };
 
-// The weights of this warp: 16 features x 64 k in a step, which are asked for two steps and more before they are decoded. A step has
-// few instructions to spare, so what can be worked out once for a tile of c is, and rows and columns that are not there are
-// taken for the last ones: what is multiplied by them is 0, or nobody wants it.
+// The weights of this warp, 16 features x 64 k in a step, by pairs of steps. A step has few instructions to spare, so what
+// can be worked out once for a tile of c is, and rows and columns that are not there are taken for the last ones: what is
+// multiplied by them is 0, or nobody wants it.
 template <class T>
 class WeightFragments {
+    // Forward, the four lanes of a quad share the two scales of both steps. For dx, lane t has those of fragment t: two
+    // for each step.
+    static constexpr int own_scales = T::backward ? 4 : 1;
+
 public:
-    // What is on its way for one step.
-    struct Slot {
-        Vector<uint32_t, 4> codes;
-        float absmax[2];
-        int code[2];  // of the absmax, with double quantization
+    struct Pair {
+        Vector<uint32_t, 4> codes[2];
+        float scale[own_scales];  // while it is on its way, the absmax
+        int code[own_scales];     // of the scale, with double quantization
     };
 
     __device__ WeightFragments(const Nf4View &weight, const DecodeTables &tables)
         : weight_(weight),
           tables_(tables),
-          absmax_(weight.absmax),
-          absmax8_(weight.absmax8),
           absmax_shift_(weight.absmax_shift - 6),
           block_shift_(weight.block_shift - 6),
           nested_(weight.absmax8 != nullptr),
@@ -95,61 +96,76 @@ public:
           last_row_(static_cast<uint32_t>(weight.rows) - 1),
           tile_cols_(static_cast<uint32_t>(weight.tile_cols)) {}
 
-    // Fetches come from the first step of a tile on.
+    // Fetches come from the first steps of a tile on.
     __device__ void begin(int64_t feature0) {
         const auto feature = static_cast<uint32_t>(feature0) + static_cast<uint32_t>(warp_id() * 16);
         if constexpr (T::backward) {
+            at_ = 0;
             tile_col_ = smaller(feature / nf4_tile_cols, tile_cols_ - 1);
             codes_from_ = weight_.codes + tile_col_ * nf4_tile_bytes + lane_id() * 16 + feature % nf4_tile_cols / 16 * 4;
-            tile_row_ = 0;
         } else {
             const uint32_t tile_row = smaller(feature, last_row_) / nf4_tile_rows;
+            const uint32_t row = smaller(tile_row * nf4_tile_rows + lane_id() / 4 + lane_id() % 2 * 8, last_row_);
+            at_ = lane_id() / 2 % 2;
+            blocks_ = row * tile_cols_;
             codes_from_ = weight_.tile(tile_row, 0) + lane_id() * 16;
-#pragma unroll
-            for (int i = 0; i < 2; i++)
-                blocks_[i] = smaller(tile_row * nf4_tile_rows + lane_id() / 4 + 8 * i, last_row_) * tile_cols_;
         }
     }
 
-    // Asks for the weights of the next step.
-    __device__ void fetch(Slot &slot) {
+    // Asks for the weights of the next two steps.
+    __device__ void fetch(Pair &pair) {
         if constexpr (T::backward) {
-            // Fragment i is of tile row 4 step + i; the lanes t = i of each quad fetch its scales.
 #pragma unroll
-            for (int i = 0; i < T::fragments; i++) {
-                const uint32_t tile_row = smaller(tile_row_ + i, last_row_ / nf4_tile_rows);
-                slot.codes.v[i] =
-                    load_global<uint32_t>(codes_from_ + uint64_t{tile_row} * (tile_cols_ * nf4_tile_bytes));
+            for (int step = 0; step < 2; step++) {
+                // Fragment i is of tile row 4 step + i.
+#pragma unroll
+                for (int i = 0; i < T::fragments; i++) {
+                    const uint32_t tile_row = smaller(at_ + i, last_row_ / nf4_tile_rows);
+                    pair.codes[step].v[i] =
+                        load_global<uint32_t>(codes_from_ + uint64_t{tile_row} * (tile_cols_ * nf4_tile_bytes));
+                }
+                const uint32_t row = (at_ + lane_id() % 4) * nf4_tile_rows + lane_id() / 4;
+#pragma unroll
+                for (int half = 0; half < 2; half++)
+                    fetch_scale(pair, 2 * step + half, smaller(row + 8 * half, last_row_) * tile_cols_ + tile_col_);
+                at_ += T::fragments;
             }
-            const uint32_t row = (tile_row_ + lane_id() % 4) * nf4_tile_rows + lane_id() / 4;
-#pragma unroll
-            for (int i = 0; i < 2; i++) fetch_scale(slot, i, smaller(row + 8 * i, last_row_) * tile_cols_ + tile_col_);
-            tile_row_ += T::fragments;
         } else {
-            slot.codes = load_global<Vector<uint32_t, 4>>(codes_from_);
-            codes_from_ += nf4_tile_bytes;
+            // Lanes t = 0 and 1 of a quad fetch the scales of rows g and g + 8 in the first step, 2 and 3 in the second.
+            fetch_scale(pair, 0, blocks_ + smaller(at_, tile_cols_ - 1));
+            pair.codes[0] = load_global<Vector<uint32_t, 4>>(codes_from_);
+            const bool is_last = (at_ | 1) == tile_cols_;
+            pair.codes[1] = load_global<Vector<uint32_t, 4>>(codes_from_ + (is_last ? 0 : nf4_tile_bytes));
+            codes_from_ += 2 * nf4_tile_bytes;
+            at_ += 2;
+        }
+    }
+
+    // They have come.
+    __device__ void finish(Pair &pair) const {
 #pragma unroll
-            for (int i = 0; i < 2; i++) fetch_scale(slot, i, blocks_[i]++);
+        for (int i = 0; i < own_scales; i++) {
+            const float nested = tables_.nested(pair.code[i]) * pair.scale[i] + offset_;
+            if (nested_) pair.scale[i] = nested;
         }
     }
 
     // Fragment i is of k = 16 i ... of the step, pair by pair in the order of the bytes.
-    __device__ void decode(const Slot &slot, WgmmaFragment (&a)[T::fragments]) const {
-        float own[2];
+    __device__ void decode(const Pair &pair, int step, WgmmaFragment (&a)[T::fragments]) const {
+        float scales[2];
+        if constexpr (!T::backward) {
 #pragma unroll
-        for (int i = 0; i < 2; i++) {
-            const float nested = tables_.nested(slot.code[i]) * slot.absmax[i] + offset_;
-            own[i] = nested_ ? nested : slot.absmax[i];
+            for (int half = 0; half < 2; half++) scales[half] = from_quad(pair.scale[0], 2 * step + half);
         }
 #pragma unroll
         for (int i = 0; i < T::fragments; i++) {
-            float scales[2];
+            if constexpr (T::backward) {
 #pragma unroll
-            for (int half = 0; half < 2; half++)
-                scales[half] = T::backward ? shuffle(own[half], lane_id() / 4 * 4 + i) : own[half];
+                for (int half = 0; half < 2; half++) scales[half] = from_quad(pair.scale[2 * step + half], i);
+            }
 #pragma unroll
             for (int byte = 0; byte < 4; byte++) {
-                const uint32_t weights = tables_.weights(slot.codes.v[i], byte, scales[byte % 2]);
+                const uint32_t weights = tables_.weights(pair.codes[step].v[i], byte, scales[byte % 2]);
                 if constexpr (T::backward) {
                     a[i].set(byte % 2 * 2 + byte / 2, transpose_matrix(weights));
                 } else {
@@ -161,24 +177,24 @@ public:
 
 private:
     __device__ static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
+    __device__ static float from_quad(float own, int lane) { return shuffle(own, lane_id() / 4 * 4 + lane); }
 
     // Of a block of 64 weights.
-    __device__ void fetch_scale(Slot &slot, int i, uint32_t block64) const {
-        slot.absmax[i] = load_global<float>(absmax_ + (block64 >> absmax_shift_));
-        slot.code[i] = nested_ ? load_global<uint8_t>(absmax8_ + (block64 >> block_shift_)) : 0;
+    __device__ void fetch_scale(Pair &pair, int i, uint32_t block64) const {
+        pair.scale[i] = load_global<float>(weight_.absmax + (block64 >> absmax_shift_));
+        pair.code[i] = nested_ ? load_global<uint8_t>(weight_.absmax8 + (block64 >> block_shift_)) : 0;
     }
 
     const Nf4View &weight_;
     DecodeTables tables_;
-    const float *absmax_;
-    const uint8_t *absmax8_;
     int absmax_shift_, block_shift_;  // from blocks of 64 weights
     bool nested_;
     float offset_;
     uint32_t last_row_, tile_cols_;
     const uint8_t *codes_from_;
-    uint32_t blocks_[2];            // forward: of rows g and g + 8
-    uint32_t tile_row_, tile_col_;  // for dx
+    uint32_t at_;         // forward: the next column of tiles, for dx row of tiles. Of this lane's scale
+    uint32_t blocks_;     // forward: up to the row of this lane's scale
+    uint32_t tile_col_;   // for dx
 };
 
 template <class T>
@@ -194,8 +210,9 @@ public:
         : p_(p),
           adapter_(adapter),
           adapter_steps_(static_cast<int>(adapter.depth / bf16_depth)),
-          main_steps_(static_cast<int>(ceil_div(p.main.k, bf16_depth))),
+          main_pairs_(static_cast<int>(ceil_div(p.main.k, 2 * bf16_depth))),
           ring_(arena.take<bf16>(T::stages * T::box)),
+          first_tile_(wgmma_descriptor(ring_.address(0))),
           tables_(arena),
           mbarriers_(arena.take<uint64_t>(2 * T::stages)) {}
 
@@ -237,12 +254,13 @@ private:
     __device__ void produce(const TensorMap &left, const TensorMap &adapter_tokens) const {
         RingPlace<T::stages> at;
         for_each_tile([&](int64_t, int64_t token0) {
-            for (int step = 0; step < adapter_steps_ + main_steps_; step++) {
+            for (int step = 0; step < adapter_steps_ + 2 * main_pairs_; step++) {
                 const bool of_adapter = step < adapter_steps_;
-                wait(empty(at.stage), at.parity ^ 1);  // at once in the first round
-                arrive_expecting(full(at.stage), T::box_bytes);
-                copy_box(ring_.address(at.stage * T::box), of_adapter ? adapter_tokens : left, static_cast<int>(token0),
-                         (of_adapter ? step : step - adapter_steps_) * bf16_depth, full(at.stage));
+                wait(empty(at.stage()), at.parity() ^ 1);  // at once in the first round
+                arrive_expecting(full(at.stage()), T::box_bytes);
+                copy_box(ring_.address(at.stage() * T::box), of_adapter ? adapter_tokens : left,
+                         static_cast<int>(token0), (of_adapter ? step : step - adapter_steps_) * bf16_depth,
+                         full(at.stage()));
                 at.advance();
             }
         });
@@ -261,51 +279,39 @@ private:
         });
     }
 
-    // The weights of all steps of this block's tiles, one after the other. They are asked for by twos and then copied, as a
-    // warp waits for all its loads alike: for those it has just begun, if there were such.
+    // The weights of this block's tiles, one after the other.
     class Weights {
     public:
-        // Decodes the first step.
         __device__ Weights(const HopperProduct &of, Fragments &first)
             : of_(of), fragments_(of.p_.main.right.nf4, of.tables_), tile_(block_id()) {
             fragments_.begin(of.feature_of(tile_));
-            fetch(ahead_[0]);
-            fragments_.decode(ahead_[0], first);
-            fetch(ahead_[0]);
-            fetch(ahead_[1]);
+            fetch();
+            decode_even(first);
         }
 
-        // The next two steps are to be decoded, and those behind them asked for.
-        __device__ void advance() {
-            now_[0] = ahead_[0];
-            now_[1] = ahead_[1];
-            fetch(ahead_[0]);
-            fetch(ahead_[1]);
-        }
-        __device__ void decode(int which, Fragments &a) const { fragments_.decode(now_[which], a); }
-
-        // The same of one step.
-        __device__ void decode_one(Fragments &a) {
-            fragments_.decode(ahead_[0], a);
-            ahead_[0] = ahead_[1];
-            fetch(ahead_[1]);
-        }
-
-    private:
-        // Behind the last tile there are weights that nobody will want.
-        __device__ void fetch(typename WeightFragments<T>::Slot &slot) {
-            if (fetched_ == of_.main_steps_) {
+        // Asks for those of the next pair of steps; behind the last tile there are some that nobody will want.
+        __device__ void fetch() {
+            if (fetched_ == of_.main_pairs_) {
                 tile_ += grid_blocks();
                 fragments_.begin(of_.feature_of(tile_));
                 fetched_ = 0;
             }
-            fragments_.fetch(slot);
+            fragments_.fetch(ahead_);
             fetched_++;
         }
+        // The first step of the pair that has been asked for.
+        __device__ void decode_even(Fragments &a) {
+            fragments_.finish(ahead_);
+            fragments_.decode(ahead_, 0, a);
+            now_ = ahead_;
+        }
+        // The second one.
+        __device__ void decode_odd(Fragments &a) const { fragments_.decode(now_, 1, a); }
 
+    private:
         const HopperProduct &of_;
         WeightFragments<T> fragments_;
-        typename WeightFragments<T>::Slot now_[2], ahead_[2];
+        typename WeightFragments<T>::Pair now_, ahead_;
         int64_t tile_;  // whose weights are fetched
         int fetched_ = 0;
     };
@@ -314,21 +320,19 @@ private:
     __device__ void add_main(Weights &weights, Fragments &even, Fragments &odd, RingPlace<T::stages> &at,
                              Sums &sums) const {
         hold(sums);
-        int before = -1;
-        for (int pairs = main_steps_ / 2; pairs > 0; pairs--) {
-            weights.advance();
-            multiply(sums, even, at, before);
-            weights.decode(0, odd);
-            multiply(sums, odd, at, before);
-            weights.decode(1, even);
-        }
-        if (main_steps_ % 2 != 0) {
-            multiply(sums, even, at, before);
-            wgmma_wait<0>();
-            weights.decode_one(even);
+        for (int pair = 0; pair < main_pairs_; pair++) {
+            weights.fetch();
+            multiply(sums, even, at);
+            if (pair > 0) release_before(at);
+            at.advance();
+            weights.decode_odd(odd);
+            multiply(sums, odd, at);
+            release_before(at);
+            at.advance();
+            weights.decode_even(even);
         }
         wgmma_wait<0>();
-        release(before);
+        release_before(at);
         hold(sums);
     }
 
@@ -337,27 +341,28 @@ private:
         hold(sums);
         int step = 0;
         do {  // not `for`: ptxas makes products wait for each other where it cannot see that there is one
-            int before = -1;
             load_adapter(feature0, step, a);
-            multiply(sums, a, at, before);
+            multiply(sums, a, at);
+            at.advance();
             wgmma_wait<0>();
-            release(before);
+            release_before(at);
         } while (++step < adapter_steps_);
         hold(sums);
     }
 
-    // Begins the next step's products, and waits for those of the step `before`: its box and fragments are free then.
-    __device__ void multiply(Sums &sums, Fragments &a, RingPlace<T::stages> &at, int &before) const {
-        const uint64_t tile = wgmma_descriptor(ring_.address(at.stage * T::box));
-        wait(full(at.stage), at.parity);
+    // Begins the next step's products, and waits for those of the step before: its box and fragments are free then.
+    __device__ void multiply(Sums &sums, Fragments &a, const RingPlace<T::stages> &at) const {
+        const uint64_t tile = first_tile_ + static_cast<uint32_t>(at.stage() * (T::box_bytes >> 4));
+        wait(full(at.stage()), at.parity());
         wgmma_fence(a);
 #pragma unroll
         for (int i = 0; i < T::fragments; i++) wgmma_bf16(sums, a[i], tile + wgmma_descriptor_k16 * i);
         wgmma_commit();
         wgmma_wait<1>();
-        if (before >= 0) release(before);
-        before = at.stage;
-        at.advance();
+    }
+
+    __device__ void release_before(const RingPlace<T::stages> &at) const {
+        if (lane_id() == 0) arrive(empty(at.stage_before()));
     }
 
     __device__ void load_adapter(int64_t feature0, int step, Fragments &a) const {
@@ -373,14 +378,12 @@ private:
         }
     }
 
-    __device__ void release(int stage) const {
-        if (lane_id() == 0) arrive(empty(stage));
-    }
-
     const Product &p_;
     const AdapterParts &adapter_;
-    int adapter_steps_, main_steps_;
+    int adapter_steps_;
+    int main_pairs_;  // of steps; where they are odd, the last one multiplies by 0
     Shared<bf16> ring_;
+    uint64_t first_tile_;  // of the ring, as wgmma takes it
     DecodeTables tables_;
     Shared<uint64_t> mbarriers_;
 };

@@ -38,6 +38,13 @@ __device__ inline uint32_t ballot(bool predicate, Place = Place::here()) {
     return __ballot_sync(0xffffffffu, predicate);
 }
 
+// ---- bytes
+
+// `first` (below 256), and byte i of `word` as the second byte.
+__device__ inline uint32_t second_byte(uint32_t first, uint32_t word, int i) {
+    return __byte_perm(word, first, 0x5504u | static_cast<uint32_t>(i) << 4);
+}
+
 // ---- asynchronous copies into shared memory
 
 // 16 bytes, of which the first `source` come from memory (L2 only) and the rest are 0.

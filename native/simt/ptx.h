@@ -57,6 +57,10 @@ T shuffle_xor(T value, int mask, Place place = Place::here()) {
 
 uint32_t ballot(bool predicate, Place place = Place::here());
 
+// ---- bytes
+
+inline uint32_t second_byte(uint32_t first, uint32_t word, int i) { return first | (word >> (8 * i) & 255u) << 8; }
+
 // ---- asynchronous copies: the destination is poisoned until the copy lands, as late as the waits allow
 
 void copy_async_16(SharedAddress to, const void *from, int source, Place place = Place::here());
