@@ -286,10 +286,27 @@ private:
             : of_(of), fragments_(of.p_.main.right.nf4, of.tables_), tile_(block_id()) {
             fragments_.begin(of.feature_of(tile_));
             fetch();
+            next_ = ahead_;
             decode_even(first);
+            fetch();
         }
 
-        // Asks for those of the next pair of steps; behind the last tile there are some that nobody will want.
+        // Takes those of the next pair of steps, and asks for the pair behind it.
+        __device__ void advance() {
+            next_ = ahead_;
+            fetch();
+        }
+        // Of the next pair, the first step.
+        __device__ void decode_even(Fragments &a) {
+            fragments_.finish(next_);
+            fragments_.decode(next_, 0, a);
+            now_ = next_;
+        }
+        // The second step of the pair that it was the first of.
+        __device__ void decode_odd(Fragments &a) const { fragments_.decode(now_, 1, a); }
+
+    private:
+        // Behind the last tile there are weights that nobody will want.
         __device__ void fetch() {
             if (fetched_ == of_.main_pairs_) {
                 tile_ += grid_blocks();
@@ -299,19 +316,10 @@ private:
             fragments_.fetch(ahead_);
             fetched_++;
         }
-        // The first step of the pair that has been asked for.
-        __device__ void decode_even(Fragments &a) {
-            fragments_.finish(ahead_);
-            fragments_.decode(ahead_, 0, a);
-            now_ = ahead_;
-        }
-        // The second one.
-        __device__ void decode_odd(Fragments &a) const { fragments_.decode(now_, 1, a); }
 
-    private:
         const HopperProduct &of_;
         WeightFragments<T> fragments_;
-        typename WeightFragments<T>::Pair now_, ahead_;
+        typename WeightFragments<T>::Pair now_, next_, ahead_;
         int64_t tile_;  // whose weights are fetched
         int fetched_ = 0;
     };
@@ -321,7 +329,7 @@ private:
                              Sums &sums) const {
         hold(sums);
         for (int pair = 0; pair < main_pairs_; pair++) {
-            weights.fetch();
+            weights.advance();
             multiply(sums, even, at);
             if (pair > 0) release_before(at);
             at.advance();
