@@ -39,9 +39,10 @@ int64_t splits_for(int64_t tiles, int64_t steps, int64_t least_steps, int64_t pl
     return best;
 }
 
-// What the busiest multiprocessor has to do, in tokens.
-int64_t rounds_of(const Variant &v, const ProductShape &s, const Traits &device) {
-    return ceil_div(tiles_of(v, s), device.multiprocessors) * v.tile_m;
+// What the busiest multiprocessor has to do, in step_time. A tile of half as many tokens takes more than half the time, as
+// its weights are decoded all the same: 0.7 of it on an H200.
+int64_t time_of(const Variant &v, const ProductShape &s, const Traits &device) {
+    return ceil_div(tiles_of(v, s), device.multiprocessors) * v.step_time;
 }
 
 }  // namespace
@@ -49,7 +50,7 @@ int64_t rounds_of(const Variant &v, const ProductShape &s, const Traits &device)
 Choice choose(const ProductShape &s, const Traits &device, int64_t workspace_bytes) {
     const Variant *v = variants;
     while (!fits(*v, s, device)) v++;  // the last ones of each type fit everything
-    if (v->kernel == Kernel::wgmma_256 && rounds_of(v[1], s, device) < rounds_of(v[0], s, device)) v++;
+    if (v->kernel == Kernel::wgmma_256 && time_of(v[1], s, device) < time_of(v[0], s, device)) v++;
     const int64_t tiles = tiles_of(*v, s);
     if (on_wgmma(*v)) return {v, 1, std::min<int64_t>(tiles, device.multiprocessors), 0};
     const int64_t places = s.part_of_rows ? 0 : int64_t{v->blocks_per_multiprocessor} * device.multiprocessors;

@@ -88,6 +88,7 @@ struct Variant {
     // Where c has fewer tiles than these, k is split; 0: never. All lines of few rows have the same, so that k is split
     // alike: the blocks of more than 8 tokens, of which only one fits, come in two rounds.
     int blocks_per_multiprocessor;
+    int step_time = 0;  // of a tile's step, beside that of the variant before it in the choice between tiles of wgmma
 };
 
 constexpr int64_t any_m = INT64_MAX;
@@ -110,10 +111,10 @@ inline constexpr Variant variants[] = {
     {Kernel::few_rows, "nf4_few_rows", few_rows, true, Access::rows, Weight::nf4_whole_tiles, any_device, newest_device,
      33, 64, 0, FewRows64::m, FewRows64::n, few_rows_depth, FewRows64::stages, 2},
     {Kernel::wgmma_256, "wgmma_bf16", "many tokens on Hopper", true, Access::copied, Weight::nf4_row_scales, hopper,
-     hopper, least_wgmma_m, any_m, 0, Wgmma256::m, Wgmma256::n, bf16_depth, Wgmma256::stages, 0},
+     hopper, least_wgmma_m, any_m, 0, Wgmma256::m, Wgmma256::n, bf16_depth, Wgmma256::stages, 0, 10},
     {Kernel::wgmma_128, "wgmma_bf16", "many tokens on Hopper, of which tiles of 256 would leave more of it idle", true,
      Access::copied, Weight::nf4_row_scales, hopper, hopper, least_wgmma_m, any_m, 0, Wgmma128::m, Wgmma128::n,
-     bf16_depth, Wgmma128::stages, 0},
+     bf16_depth, Wgmma128::stages, 0, 7},
     {Kernel::tiles_256, "mma_bf16", biggest, true, Access::copied, Weight::dense, 80, 80, 1, any_m,
      enough_biggest_tiles, Tile256::m, Tile256::n, bf16_depth, Tile256::stages, 0},
     {Kernel::tiles_256, "mma_bf16", biggest, true, Access::copied, Weight::dense, 90, 109, 1, any_m,
