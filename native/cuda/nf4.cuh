@@ -1,16 +1,15 @@
-// Quantization of w [rows, cols] into the layout of nf4_weight.cuh, its reverse, and bitsandbytes' order of bytes.
+// Quantization of w [rows, cols] into the layout of nf4_weight.cuh, and bitsandbytes' order of bytes. nf4_dequantize.cuh has
+// its reverse.
 //
 //   absmax            a warp has a block of 32 ... 4096 elements; blocks run on from row to row
 //   mean, nested      with double quantization: one warp, then a block of threads for each 256 scales
 //   encode, import    a warp has a tile of 16x64, a lane the 16 bytes that are its fragments
-//   dequantize        a thread has 16 bytes of a row of the result (elementwise.cuh)
 //   export            a thread has a byte of bitsandbytes' (elementwise.cuh)
 //
 // Floor: the bytes of both forms over the bandwidth of memory. Quantization reads w twice, and the mean, whose order is
 // torch's, is a chain of additions on one warp: it is done once a model.
 //
 //     make simt-run OP=nf4_quantize N=40 K=192
-//     make simt-run OP=nf4_dequantize N=40 K=192
 #pragma once
 
 #include "core/nf4_tables.h"
@@ -118,25 +117,6 @@ __global__ void __launch_bounds__(nf4_threads)
         return code;
     });
 }
-
-// ---- dequantize
-
-template <typename T>
-struct Nf4Dequantize {
-    Nf4View weight;
-    int64_t first_row;
-    Matrix<T> out;
-
-    static constexpr int width = width_of<T>;
-    bool aligned() const { return are_aligned(out); }
-
-    __device__ void operator()(int64_t i, const Columns<width> &columns) const {
-        float values[width];
-#pragma unroll
-        for (int e = 0; e < width; e++) values[e] = e < columns.left ? weight.at(first_row + i, columns.first + e) : 0;
-        out.store(i, columns, values);
-    }
-};
 
 // ---- import and export
 

@@ -210,7 +210,7 @@ void build_dequantize(const Nf4 &shape, int32_t dtype, Problem &p, Random &rando
 void add_nf4(Suite &suite) {
     const struct {
         int64_t rows, cols;
-    } shapes[] = {{1, 1}, {16, 64}, {33, 57}, {5, 1000}, {130, 96}, {7, 31}, {257, 130}};
+    } shapes[] = {{1, 1}, {16, 64}, {33, 57}, {5, 1000}, {130, 96}, {7, 31}, {70, 192}, {257, 130}};
     for (const auto &s : shapes) {
         for (int64_t block_size : block_sizes) {
             for (bool nested : {false, true}) {
