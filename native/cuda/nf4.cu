@@ -35,7 +35,8 @@ int32_t quantize(nf4j_stream *stream, const T *w, const nf4j_nf4_weight *weight)
     if (weight->double_quant) {
         status = copy(stream, blob.nested_map, 0, tables->signed_map, 0, sizeof tables->signed_map, 1);
         if (status != NF4J_OK) return status;
-        status = launch(stream, "nf4_mean", 1, warp_size, 0, nf4_mean_kernel, absmax, blob.blocks, blob.nested_offset);
+        status = launch(stream, "nf4_mean", 1, mean_threads, mean_shared_bytes, nf4_mean_kernel, absmax, blob.blocks,
+                        blob.nested_offset);
         if (status != NF4J_OK) return status;
         status = launch(stream, "nf4_nested", blob.nested_blocks, nf4_threads, reduce_bytes<nf4_threads, float>(),
                         nf4_nested_kernel, absmax, blob.blocks, tables->signed_map, blob.nested_offset, blob.absmax8,

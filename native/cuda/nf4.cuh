@@ -2,12 +2,12 @@
 // its reverse.
 //
 //   absmax            a warp has a block of 32 ... 4096 elements; blocks run on from row to row
-//   mean, nested      with double quantization: one warp, then a block of threads for each 256 scales
+//   mean, nested      with double quantization: one block, then one for each 256 scales
 //   encode, import    a warp has a tile of 16x64, a lane the 16 bytes that are its fragments
 //   export            a thread has a byte of bitsandbytes' (elementwise.cuh)
 //
 // Floor: the bytes of both forms over the bandwidth of memory. Quantization reads w twice, and the mean, whose order is
-// torch's, is a chain of additions on one warp: it is done once a model.
+// torch's, is one block's work: it is done once a model.
 //
 //     make simt-run OP=nf4_quantize N=40 K=192
 #pragma once
@@ -41,32 +41,68 @@ __global__ void __launch_bounds__(nf4_threads)
     if (lane_id() == 0) absmax[block] = largest;
 }
 
-// mean [1] of absmax [n] in the order of torch.mean on one thread, whose last bit the codes depend on: lane c adds up
-// column c of [n / 32, 32] in a cascade of four levels (core/nf4_quantize.cpp). One warp.
-static __global__ void __launch_bounds__(warp_size) nf4_mean_kernel(const float *absmax, int64_t n, float *mean) {
-    constexpr int levels = 4, columns = 32, vector = 8;
-    const int64_t vectors = n / vector, rows = vectors / (columns / vector);
+constexpr int mean_threads = 1024, mean_warps = mean_threads / warp_size, mean_columns = 32;
+static_assert(mean_columns == warp_size, "a lane has a column");
+constexpr int64_t mean_shared_bytes = SharedArena::bytes_of(mean_warps * mean_columns * 4);
+
+// The sum of a lane's column over `rows` rows of [rows, 32], in their order; 16 are on their way at a time.
+__device__ inline float sum_column(const float *values, int64_t rows) {
+    constexpr int ahead = 16;
+    const float *own = values + lane_id();
+    float sum = 0;
+    for (; rows >= ahead; rows -= ahead, own += ahead * mean_columns) {
+        float next[ahead];
+#pragma unroll
+        for (int i = 0; i < ahead; i++) next[i] = own[i * mean_columns];
+#pragma unroll
+        for (int i = 0; i < ahead; i++) sum += next[i];
+    }
+    for (; rows > 0; rows--, own += mean_columns) sum += *own;
+    return sum;
+}
+
+// mean [1] of absmax [n] in the order of torch.mean on one thread, whose last bit the codes depend on: column c of
+// [n / 32, 32] is added up in a cascade of four levels (core/nf4_quantize.cpp), where `step` sums of a level are one term
+// of the next. So step * step rows are a sum that depends on no others, and a warp's. One block.
+static __global__ void __launch_bounds__(mean_threads) nf4_mean_kernel(const float *absmax, int64_t n, float *mean) {
+    SharedArena arena;
+    const Shared<float> terms = arena.take<float>(mean_warps * mean_columns);
+    constexpr int levels = 4, vector = 8;
+    const int64_t vectors = n / vector, rows = vectors / (mean_columns / vector);
     int ceil_log2 = 0;
     while ((int64_t{1} << ceil_log2) < rows) ceil_log2++;
     const int level_bits = ceil_log2 / levels > 4 ? ceil_log2 / levels : 4;
+    const int64_t step = int64_t{1} << level_bits, whole = rows >> (2 * level_bits);
+    const auto row_at = [&](int64_t i) { return absmax + i * mean_columns; };
+
     float partial[levels] = {};
-    for (int64_t i = 1; i <= rows; i++) {
-        partial[0] += absmax[(i - 1) * columns + lane_id()];
-        int64_t mask = (int64_t{1} << level_bits) - 1;
-#pragma unroll
-        for (int level = 1; level < levels; level++) {
-            if ((i & mask) != 0) break;
-            partial[level] += partial[level - 1];
-            partial[level - 1] = 0;
-            mask = mask << level_bits | mask;
+    for (int64_t round = 0; round < whole; round += mean_warps) {
+        const int64_t own = round + warp_id();
+        if (own < whole) {
+            float term = 0;
+            for (int64_t i = 0; i < step; i++) term += sum_column(row_at((own * step + i) * step), step);
+            terms.store(thread_id(), term);
         }
+        sync_threads();
+        for (int w = 0; w < mean_warps && round + w < whole; w++) {
+            partial[2] += terms.load(w * mean_columns + lane_id());
+            if ((round + w + 1) % step != 0) continue;
+            partial[3] += partial[2];
+            partial[2] = 0;
+        }
+        sync_threads();
     }
+    if (warp_id() > 0) return;
+    int64_t done = whole * step * step;
+    for (; rows - done >= step; done += step) partial[1] += sum_column(row_at(done), step);
+    partial[0] = sum_column(row_at(done), rows - done);
+
     float sum = ((partial[0] + partial[1]) + partial[2]) + partial[3];
-    for (int64_t i = rows * columns; i < vectors * vector; i += vector) {
+    for (int64_t i = rows * mean_columns; i < vectors * vector; i += vector) {
         if (lane_id() < vector) sum += absmax[i + lane_id()];
     }
     float column = sum;
-    for (int row = 1; row < columns / vector; row++) column += shuffle(sum, lane_id() % vector + row * vector);
+    for (int row = 1; row < mean_columns / vector; row++) column += shuffle(sum, lane_id() % vector + row * vector);
     float total = 0;
     for (int64_t i = vectors * vector; i < n; i++) total += absmax[i];
     for (int c = 0; c < vector; c++) total += shuffle(column, c);

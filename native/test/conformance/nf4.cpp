@@ -232,6 +232,9 @@ void add_nf4(Suite &suite) {
             }
         }
     }
+    // More scales than one term of the mean's cascade has (256 rows of 32 of them).
+    suite.add("nf4_quantize", "n521-k512-block32-nested-f32",
+              [](Problem &p, Random &random) { build_quantize(Nf4(521, 512, 32, true), NF4J_F32, p, random); });
 }
 
 }  // namespace conformance
