@@ -14,8 +14,9 @@ constexpr int32_t floats[] = {NF4J_F32, NF4J_BF16, NF4J_F16};
 std::string describe(Shape s) { return text("m%d-n%d", static_cast<int>(s.m), static_cast<int>(s.n)); }
 bool is_large(Shape s) { return s.m * s.n > 20000; }
 
-void build_copy(Shape s, int32_t dtype, Problem &p, Random &random) {
+void build_copy(Shape s, int32_t dtype, bool contiguous, Problem &p, Random &random) {
     const int src = p.input("src", s.m, s.n, dtype, Tokens::rows), dst = p.output("dst", s.m, s.n, dtype, Tokens::rows);
+    if (contiguous) p[src].gap = p[dst].gap = 0;
     p[src].integers(random, 0, 255);
     p.exact = true;
     p.invoke = [=](const Call &call) { return nf4j_memory_copy(call.stream, call[src], call[dst]); };
@@ -97,7 +98,7 @@ void add_memory(Suite &suite) {
         for (int32_t dtype : {NF4J_F32, NF4J_F16, NF4J_BF16, NF4J_I32, NF4J_I64, NF4J_U8}) {
             suite.add(
                 "memory_copy", describe(s) + "-" + name_of(dtype),
-                [=](Problem &p, Random &random) { build_copy(s, dtype, p, random); }, is_large(s));
+                [=](Problem &p, Random &random) { build_copy(s, dtype, false, p, random); }, is_large(s));
         }
         for (int32_t from : floats) {
             for (int32_t to : floats) {
@@ -111,6 +112,11 @@ void add_memory(Suite &suite) {
                 "memory_add", describe(s) + "-" + name_of(dtype),
                 [=](Problem &p, Random &random) { build_add(s, dtype, p, random); }, is_large(s));
         }
+    }
+    // One stretch of memory.
+    for (int32_t dtype : {NF4J_U8, NF4J_BF16}) {
+        suite.add("memory_copy", std::string("contiguous-m3-n33001-") + name_of(dtype),
+                  [=](Problem &p, Random &random) { build_copy({3, 33001}, dtype, true, p, random); });
     }
     // Values that are rounded once, not first to F32.
     const struct {
