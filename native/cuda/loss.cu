@@ -20,11 +20,12 @@ nf4j_tensor rows(const nf4j_tensor *x, int64_t first, int64_t count) {
     return part;
 }
 
-// Tokens of a chunk: as many as the workspace has room for, in tiles of the products' kernels, but all chunks alike.
+// Tokens of a chunk, for all chunks alike: as many as the workspace has room for, in whole tiles of the products' kernels
+// if there are several, and not fewer than cuBLAS takes because a chunk's share of the tokens is less.
 int64_t tokens_of_chunk(int64_t tokens, int64_t room) {
     constexpr int64_t tile = 128;
-    const int64_t most = room < tile ? room : room / tile * tile;
-    return ceil_div(tokens, ceil_div(tokens, most));
+    const int64_t most = room < 2 * tile ? room : room / tile * tile;
+    return std::max(ceil_div(tokens, ceil_div(tokens, most)), std::min({most, tile, tokens}));
 }
 
 template <typename G>

@@ -113,10 +113,12 @@ void add_memory(Suite &suite) {
                 [=](Problem &p, Random &random) { build_add(s, dtype, p, random); }, is_large(s));
         }
     }
-    // One stretch of memory.
-    for (int32_t dtype : {NF4J_U8, NF4J_BF16}) {
-        suite.add("memory_copy", std::string("contiguous-m3-n33001-") + name_of(dtype),
-                  [=](Problem &p, Random &random) { build_copy({3, 33001}, dtype, true, p, random); });
+    // Much of it: one stretch, or rows that are apart.
+    for (const bool contiguous : {true, false}) {
+        for (int32_t dtype : {NF4J_U8, NF4J_BF16}) {
+            suite.add("memory_copy", text("m3-n33001-%s-%s", name_of(dtype), contiguous ? "contiguous" : "apart"),
+                      [=](Problem &p, Random &random) { build_copy({3, 33001}, dtype, contiguous, p, random); });
+        }
     }
     // Values that are rounded once, not first to F32.
     const struct {
