@@ -18,7 +18,7 @@ int64_t blocks_for_tiles(const Nf4View &weight, int64_t rows) {
 }
 
 template <typename T>
-int32_t quantize(nf4j_stream *stream, const T *w, const nf4j_nf4_weight *weight) {
+int32_t quantize(nf4j_stream *stream, const Matrix<T> &w, const nf4j_nf4_weight *weight) {
     const Nf4Blob blob = nf4_blob(weight);
     const Nf4View view = nf4_view(weight);
     const int64_t n = blob.rows * blob.cols;
@@ -29,7 +29,7 @@ int32_t quantize(nf4j_stream *stream, const T *w, const nf4j_nf4_weight *weight)
 
     int32_t status = copy(stream, blob.quant_map, 0, tables->nf4_code, 0, sizeof tables->nf4_code, 1);
     if (status != NF4J_OK) return status;
-    status = launch(stream, "nf4_absmax", ceil_div(blob.blocks, warps), nf4_threads, 0, nf4_absmax_kernel<T>, w, n,
+    status = launch(stream, "nf4_absmax", ceil_div(blob.blocks, warps), nf4_threads, 0, nf4_absmax_kernel<T>, w.data, n,
                     view.block_shift, absmax);
     if (status != NF4J_OK) return status;
     if (weight->double_quant) {
@@ -45,8 +45,9 @@ int32_t quantize(nf4j_stream *stream, const T *w, const nf4j_nf4_weight *weight)
     }
     Nf4Thresholds thresholds;
     std::copy(nf4_threshold.begin(), nf4_threshold.end(), thresholds.midpoint);
-    return launch(stream, "nf4_encode", blocks_for_tiles(view, view.rows), nf4_threads, 0, nf4_encode_kernel<T>, w,
-                  view, absmax, thresholds);
+    const bool by_rows = view.scale_per_row && w.is_aligned();
+    return launch(stream, "nf4_encode", blocks_for_tiles(view, view.rows), nf4_threads, 0,
+                  by_rows ? nf4_encode_rows_kernel<T> : nf4_encode_kernel<T>, w, view, absmax, thresholds);
 }
 
 // The sections beside the codes: body(device, host, bytes) for each.
@@ -85,9 +86,9 @@ const void *any_kernel() { return reinterpret_cast<const void *>(nf4_mean_kernel
 
 int32_t nf4_quantize(nf4j_stream *stream, const nf4j_tensor *w, const nf4j_nf4_weight *weight) {
     switch (w->dtype) {
-        case NF4J_F32: return quantize(stream, static_cast<const float *>(w->data), weight);
-        case NF4J_BF16: return quantize(stream, static_cast<const bf16 *>(w->data), weight);
-        default: return quantize(stream, static_cast<const f16 *>(w->data), weight);
+        case NF4J_F32: return quantize(stream, matrix_of<float>(w), weight);
+        case NF4J_BF16: return quantize(stream, matrix_of<bf16>(w), weight);
+        default: return quantize(stream, matrix_of<f16>(w), weight);
     }
 }
 

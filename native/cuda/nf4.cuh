@@ -3,7 +3,8 @@
 //
 //   absmax            a warp has a block of 32 ... 4096 elements; blocks run on from row to row
 //   mean, nested      with double quantization: one block, then one for each 256 scales
-//   encode, import    a warp has a tile of 16x64, a lane the 16 bytes that are its fragments
+//   encode, import    a warp has a tile of 16x64, a lane the 16 bytes that are its fragments; or, by rows, blocks of 8
+//                     columns, which the lanes exchange (nf4_rows.cuh)
 //   export            a thread has a byte of bitsandbytes' (elementwise.cuh)
 //
 // Floor: the bytes of both forms over the bandwidth of memory. Quantization reads w twice, and the mean, whose order is
@@ -15,7 +16,7 @@
 #include "core/nf4_tables.h"
 #include "cuda/dynamic_map.cuh"
 #include "cuda/elementwise.cuh"
-#include "cuda/nf4_weight.cuh"
+#include "cuda/nf4_rows.cuh"
 #include "cuda/reduce.cuh"
 
 namespace nf4j::cuda {
@@ -133,25 +134,68 @@ static __global__ void __launch_bounds__(nf4_threads)
 
 struct Nf4Thresholds {
     float midpoint[15];
+
+    __device__ uint32_t code(float y) const {
+        uint32_t code = 0;
+#pragma unroll
+        for (int i = 0; i < 15; i++) code += y > midpoint[i];
+        return code;
+    }
+};
+
+// A block's scale as what elements are divided by: a last, shorter block is divided, whole ones are multiplied by the
+// reciprocal.
+class Divisor {
+public:
+    __device__ Divisor(const float *absmax, int64_t block, int block_shift, int64_t n)
+        : scale_(absmax[block]),
+          reciprocal_(1.0f / fmaxf(scale_, nf4_least_scale)),
+          divides_(n - (block << block_shift) < int64_t{1} << block_shift) {}
+
+    __device__ float divide(float x) const { return divides_ ? x / scale_ : x * reciprocal_; }
+
+private:
+    float scale_, reciprocal_;
+    bool divides_;
 };
 
 // Codes of w [rows, cols], contiguous, under the scales absmax [blocks]. A thread has the 16 bytes of one lane of one
 // tile.
 template <typename T>
 __global__ void __launch_bounds__(nf4_threads)
-    nf4_encode_kernel(const T *w, Nf4View weight, const float *absmax, Nf4Thresholds thresholds) {
-    const int64_t n = weight.rows * weight.cols, size = int64_t{1} << weight.block_shift;
+    nf4_encode_kernel(Matrix<T> w, Nf4View weight, const float *absmax, Nf4Thresholds thresholds) {
     pack_fragments(weight, 0, [&](int64_t row, int64_t col) {
-        const int64_t e = row * weight.cols + col, block = e >> weight.block_shift;
-        const float scale = absmax[block], x = widen(w[e]);
-        // A last, shorter block is divided by its scale, whole ones are multiplied by its reciprocal.
-        const float y =
-            n - (block << weight.block_shift) < size ? x / scale : x * (1.0f / fmaxf(scale, nf4_least_scale));
-        uint32_t code = 0;
-#pragma unroll
-        for (int i = 0; i < 15; i++) code += y > thresholds.midpoint[i];
-        return code;
+        const int64_t e = row * weight.cols + col;
+        const Divisor scale(absmax, e >> weight.block_shift, weight.block_shift, weight.rows * weight.cols);
+        return thresholds.code(scale.divide(widen(w.data[e])));
     });
+}
+
+// The same of whole tiles that have a scale for each row, where rows of w begin at multiples of 16 bytes: a lane encodes 8
+// neighbours at a time.
+template <typename T>
+__global__ void __launch_bounds__(nf4_threads)
+    nf4_encode_rows_kernel(Matrix<T> w, Nf4View weight, const float *absmax, Nf4Thresholds thresholds) {
+    const int64_t tile = block_id() * (nf4_threads / warp_size) + warp_id();
+    const int64_t tile_row = tile / weight.tile_cols, tile_col = tile % weight.tile_cols;
+    if (tile_row >= weight.tile_rows) return;
+    uint32_t rows[4] = {};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const int64_t row = tile_row * nf4_tile_rows + row_of_part(i);
+        const int64_t col = tile_col * nf4_tile_cols + column_of_part(i);
+        float values[8] = {};  // of rows that are not there: 0, whose code is that of the padding
+        if (row < weight.rows) w.load(values, row, Columns<8>(col, weight.cols, true));
+        const int64_t block = row < weight.rows ? (row * weight.cols + col) >> weight.block_shift : 0;
+        const Divisor scale(absmax, block, weight.block_shift, weight.rows * weight.cols);
+#pragma unroll
+        for (int pair = 0; pair < 4; pair++) {
+            const uint32_t even = thresholds.code(scale.divide(values[2 * pair])),
+                           odd = thresholds.code(scale.divide(values[2 * pair + 1]));
+            rows[pair] |= (even << 4 | odd) << (8 * i);
+        }
+    }
+    store_global(weight.tile(tile_row, tile_col) + lane_id() * 16, fragments_of_rows(rows));
 }
 
 // ---- import and export

@@ -1,18 +1,10 @@
 // out [rows, cols] = the weight's rows from first_row on, round(code * scale).
 //
 // BF16 whose rows begin at multiples of 16 bytes, from a weight whose tiles have a scale for each row: a warp decodes a tile
-// of 16x64. Lane 4 g + t has two columns of each block of 8 in the rows g and g + 8, a byte for each row and block. The four
-// lanes of a quad exchange bytes, before they are decoded to four times as many, until a lane has whole blocks:
-//
-//   block       0    1    2    3    4    5    6    7              0    1    2    3    4    5    6    7
-//   lane t = 0  #... #... #... #... #... #... #... #...           ####                ####
-//   lane t = 1  .#.. .#.. .#.. .#.. .#.. .#.. .#.. .#..    ->          ####                ####
-//   lane t = 2  ..#. ..#. ..#. ..#. ..#. ..#. ..#. ..#.                     ####                ####
-//   lane t = 3  ...# ...# ...# ...# ...# ...# ...# ...#                          ####                ####
-//
-// So a store of a lane is 16 bytes of a row, and one of a quad 64, which are whole sectors. Codes and scales of a tile come
-// while the one before is decoded. Anything else: a thread has 16 bytes of a row (elementwise.cuh), and asks for each
-// element's code and scale.
+// of 16x64, by rows (nf4_rows.cuh). Its lanes exchange bytes before they decode them to four times as many. A store of a
+// lane is 16 bytes of a row, and one of a quad 64, which are whole sectors. Codes and scales of a tile come while the one
+// before is decoded. Anything else: a thread has 16 bytes of a row (elementwise.cuh), and asks for each element's code and
+// scale.
 //
 // Floor: the bytes of both forms over the bandwidth of memory.
 //
@@ -21,6 +13,7 @@
 
 #include "cuda/elementwise.cuh"
 #include "cuda/nf4_decode.cuh"
+#include "cuda/nf4_rows.cuh"
 
 namespace nf4j::cuda {
 
@@ -28,29 +21,12 @@ constexpr int dequantize_threads = 256, dequantize_warps = dequantize_threads / 
 // Blocks stay, so that their tables of the look-up serve many tiles; a warp should have no fewer than these.
 constexpr int dequantize_blocks_per_multiprocessor = 4, dequantize_least_tiles = 2;
 
-// words[s] of lane t becomes words[t] of lane s, in each quad.
-__device__ inline void transpose_quad(uint32_t (&words)[4]) {
-#pragma unroll
-    for (int bit = 1; bit < 4; bit *= 2) {
-        const bool upper = (lane_id() & bit) != 0;
-#pragma unroll
-        for (int low = 0; low < 4; low++) {
-            if (low & bit) continue;
-            const int high = low | bit;
-            const uint32_t received = shuffle_xor(upper ? words[low] : words[high], bit);
-            words[low] = upper ? received : words[low];
-            words[high] = upper ? words[high] : received;
-        }
-    }
-}
-
 static __global__ void __launch_bounds__(dequantize_threads, dequantize_blocks_per_multiprocessor)
     nf4_dequantize_kernel(Nf4View weight, int64_t first_row, int64_t rows, Matrix<bf16> out) {
     SharedArena arena;
     const DecodeTables tables(arena);
     tables.fill(weight, dequantize_threads);
     sync_threads();
-    const int g = lane_id() / 4, t = lane_id() % 4;
     const int64_t across = weight.tile_cols, first_band = first_row / nf4_tile_rows,
                   bands = ceil_div(first_row + rows, nf4_tile_rows) - first_band;
     const auto tiles = static_cast<uint32_t>(bands * across), tiles_of_band = static_cast<uint32_t>(across);
@@ -64,29 +40,23 @@ static __global__ void __launch_bounds__(dequantize_threads, dequantize_blocks_p
         const int64_t band = first_band + of / tiles_of_band;
         const auto col = static_cast<int>(of % tiles_of_band);
         codes = load_global_once(weight.tile(band, col) + lane_id() * 16);
-        scales.fetch(static_cast<int>(band) * nf4_tile_rows + g, col);
+        scales.fetch(static_cast<int>(band) * nf4_tile_rows + row_of_part(0), col);
     };
     fetch(tile);
     for (; tile < tiles; tile += step) {
-        // The bytes of blocks d and d + 4, each of rows g and g + 8: they are for lane d of the quad.
         uint32_t bytes[4];
-#pragma unroll
-        for (int d = 0; d < 4; d++) {
-            const uint32_t low = codes.v[d / 2] >> (d % 2 * 16), high = codes.v[2 + d / 2] >> (d % 2 * 16);
-            bytes[d] = (low & 0xffff) | high << 16;
-        }
+        rows_of_fragments(codes, bytes);
         const float scale[2] = {scales.get(tables, 0), scales.get(tables, 1)};
         fetch(tile + step);
-        transpose_quad(bytes);
         const int64_t col = int64_t{tile % tiles_of_band} * nf4_tile_cols;
-        const int64_t row = (first_band + tile / tiles_of_band) * nf4_tile_rows - first_row + g;
+        const int64_t row = (first_band + tile / tiles_of_band) * nf4_tile_rows - first_row;
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             Vector<uint32_t, 4> weights;
 #pragma unroll
             for (int pair = 0; pair < 4; pair++) weights.v[pair] = tables.weights(bytes[pair], i, scale[i % 2]);
-            const int64_t to = row + i % 2 * 8;
-            if (to >= 0 && to < rows) store_global(out.at(to, col + (t + i / 2 * 4) * 8), weights);
+            const int64_t to = row + row_of_part(i);
+            if (to >= 0 && to < rows) store_global(out.at(to, col + column_of_part(i)), weights);
         }
     }
 }
