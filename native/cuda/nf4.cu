@@ -29,8 +29,8 @@ int32_t quantize(nf4j_stream *stream, const Matrix<T> &w, const nf4j_nf4_weight 
 
     int32_t status = copy(stream, blob.quant_map, 0, tables->nf4_code, 0, sizeof tables->nf4_code, 1);
     if (status != NF4J_OK) return status;
-    status = launch(stream, "nf4_absmax", ceil_div(blob.blocks, warps), nf4_threads, 0, nf4_absmax_kernel<T>, w.data, n,
-                    view.block_shift, absmax);
+    status = launch(stream, "nf4_absmax", ceil_div(blob.blocks << absmax_lanes_shift(view.block_shift), nf4_threads),
+                    nf4_threads, 0, nf4_absmax_kernel<T>, w.data, n, w.is_aligned(), view.block_shift, absmax);
     if (status != NF4J_OK) return status;
     if (weight->double_quant) {
         status = copy(stream, blob.nested_map, 0, tables->signed_map, 0, sizeof tables->signed_map, 1);

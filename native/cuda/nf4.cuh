@@ -1,7 +1,7 @@
 // Quantization of w [rows, cols] into the layout of nf4_weight.cuh, and bitsandbytes' order of bytes. nf4_dequantize.cuh has
 // its reverse.
 //
-//   absmax            a warp has a block of 32 ... 4096 elements; blocks run on from row to row
+//   absmax            4 ... 32 lanes have a block of 32 ... 4096 elements; blocks run on from row to row
 //   mean, nested      with double quantization: one block, then one for each 256 scales
 //   encode, import    a warp has a tile of 16x64, a lane the 16 bytes that are its fragments; or, by rows, blocks of 8
 //                     columns, which the lanes exchange (nf4_rows.cuh)
@@ -26,20 +26,34 @@ constexpr float nf4_least_scale = 1e-38f;
 
 // ---- quantize
 
-// absmax [blocks]: the largest magnitude of each block; that of a last, shorter one at least 1e-38. A warp has one
-// block.
+// absmax [blocks]: the largest magnitude of each block; that of a last, shorter one at least 1e-38. A thread takes 8
+// elements of a block, so 4 neighbours have one of 32 elements, and a warp has one of 256 or more.
+constexpr int absmax_width = 8;
+
+// log2 of the threads that have a block.
+__host__ __device__ inline int absmax_lanes_shift(int block_shift) { return block_shift < 8 ? block_shift - 3 : 5; }
+
 template <typename T>
 __global__ void __launch_bounds__(nf4_threads)
-    nf4_absmax_kernel(const T *w, int64_t n, int block_shift, float *absmax) {
-    const int64_t block = block_id() * (nf4_threads / warp_size) + warp_id();
+    nf4_absmax_kernel(const T *w, int64_t n, bool aligned, int block_shift, float *absmax) {
+    const int lanes_shift = absmax_lanes_shift(block_shift), lanes = 1 << lanes_shift, lane = lane_id() & (lanes - 1);
+    const int64_t block = (block_id() * nf4_threads + thread_id()) >> lanes_shift;
     const int64_t begin = block << block_shift, size = int64_t{1} << block_shift;
-    if (begin >= n) return;
     const int64_t end = begin + size < n ? begin + size : n;
     float largest = 0;
-    for (int64_t e = begin + lane_id(); e < end; e += warp_size) largest = fmaxf(largest, fabsf(widen(w[e])));
-    largest = reduce_warp(largest, Maximum());
-    if (end - begin < size && largest < nf4_least_scale) largest = nf4_least_scale;
-    if (lane_id() == 0) absmax[block] = largest;
+    for (int64_t e = begin + lane * absmax_width; e < end; e += lanes * absmax_width) {
+        T values[absmax_width];
+        load_columns(values, w, Columns<absmax_width>(e, end, aligned));
+#pragma unroll
+        for (int i = 0; i < absmax_width; i++) largest = fmaxf(largest, fabsf(widen(values[i])));
+    }
+#pragma unroll
+    for (int mask = warp_size / 2; mask > 0; mask /= 2) {
+        const float other = shuffle_xor(largest, mask);
+        if (mask < lanes) largest = fmaxf(largest, other);
+    }
+    if (begin >= n || lane > 0) return;
+    absmax[block] = end - begin < size ? fmaxf(largest, nf4_least_scale) : largest;
 }
 
 constexpr int mean_threads = 1024, mean_warps = mean_threads / warp_size, mean_columns = 32;
