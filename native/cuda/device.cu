@@ -331,6 +331,12 @@ int32_t copy(nf4j_stream *stream, void *to, int64_t to_stride, const void *from,
                  "copy");
 }
 
+bool is_device_memory(const nf4j_stream *stream, const void *data) {
+    cudaPointerAttributes of = {};
+    return cudaPointerGetAttributes(&of, data) == cudaSuccess && of.type == cudaMemoryTypeDevice &&
+           of.device == gpu_of(stream->device)->ordinal;
+}
+
 const Tables *tables_of(const nf4j_stream *stream) { return gpu_of(stream->device)->tables; }
 
 const Traits &traits_of(const nf4j_stream *stream) { return gpu_of(stream->device)->traits; }

@@ -29,6 +29,9 @@ int32_t prefetch(nf4j_stream *stream, const void *data, int64_t bytes);
 int32_t copy(nf4j_stream *stream, void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t width,
              int64_t rows);
 
+// Whether this is memory of the stream's own device: not of the host, of another device, or paged.
+bool is_device_memory(const nf4j_stream *stream, const void *data);
+
 // Constants in device memory (core/nf4_tables.h).
 struct Tables {
     float nf4_code[16];

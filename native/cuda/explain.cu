@@ -77,7 +77,14 @@ void explain_streamed(int32_t operation, int64_t m, int64_t n, int64_t k, int32_
             bytes = weights;
             break;
         case NF4J_OP_NF4_DEQUANTIZE:
-            elementwise("it");
+            if (dtype == NF4J_BF16 && k % nf4_tile_cols == 0) {
+                text.add(
+                    "nf4_dequantize, tiles of %dx%d, workspace of 0 bytes: a warp decodes a tile in registers, where "
+                    "blocks are of 64 or more; it",
+                    nf4_tile_rows, nf4_tile_cols);
+            } else {
+                elementwise("it");
+            }
             bytes = weights;
             break;
         case NF4J_OP_NORM:

@@ -20,6 +20,21 @@ nf4j_tensor rows(const nf4j_tensor *x, int64_t first, int64_t count) {
     return part;
 }
 
+// Tokens of a chunk, for all chunks alike: as many as the workspace has room for, in whole tiles of the products' kernels
+// if there are several, and not fewer than cuBLAS takes because a chunk's share of the tokens is less.
+int64_t tokens_of_chunk(int64_t tokens, int64_t room) {
+    constexpr int64_t tile = 128;
+    const int64_t most = room < 2 * tile ? room : room / tile * tile;
+    return std::max(ceil_div(tokens, ceil_div(tokens, most)), std::min({most, tile, tokens}));
+}
+
+template <typename G>
+int32_t softmax_gradient(nf4j_stream *stream, const nf4j_tensor *logits, const nf4j_tensor *gradient, bool wanted,
+                         const int32_t *labels, float scale, float *loss) {
+    return launch(stream, "softmax_gradient", logits->rows, loss_threads, loss_shared_bytes, softmax_gradient_kernel<G>,
+                  matrix_of<float>(logits), matrix_of<G>(gradient), wanted, logits->cols, labels, scale, loss);
+}
+
 }  // namespace
 
 int32_t loss_linear_cross_entropy(nf4j_stream *stream, const nf4j_tensor *hidden, const nf4j_linear *head,
@@ -29,23 +44,30 @@ int32_t loss_linear_cross_entropy(nf4j_stream *stream, const nf4j_tensor *hidden
     const int64_t ld = ceil_div(vocabulary, 16) * 16;
     void *memory = workspace(stream, "loss_linear_cross_entropy", ld * 4);
     if (!memory) return NF4J_OUT_OF_MEMORY;
-    const int64_t chunk = stream->workspace_bytes / (ld * 4);
-    for (int64_t first = 0; first < hidden->rows; first += chunk) {
-        const int64_t count = std::min(chunk, hidden->rows - first);
-        const nf4j_tensor logits = {memory, count, vocabulary, ld, NF4J_F32, 0};
-        const nf4j_tensor states = rows(hidden, first, count);
+    const bool bf16_states = hidden->dtype == NF4J_BF16;
+    const int64_t tokens = hidden->rows;
+    if (tokens == 0) return NF4J_OK;
+    const int64_t chunk = tokens_of_chunk(tokens, stream->workspace_bytes / (ld * 4));
+    for (int64_t done = 0; done < tokens; done += chunk) {
+        // The last chunk has some tokens of the one before again rather than fewer: cuBLAS could have another kernel for
+        // these, and a token's bits would follow from its place.
+        const int64_t first = std::min(done, tokens - chunk);
+        const nf4j_tensor logits = {memory, chunk, vocabulary, ld, NF4J_F32, 0};
+        const nf4j_tensor gradient = {memory, chunk, vocabulary, bf16_states ? 2 * ld : ld, hidden->dtype, 0};
+        const nf4j_tensor states = rows(hidden, first, chunk);
         Product p = product(rows_of(&states), rows_of(head), hidden->cols, &logits);
         p.bias = vector_of(head->bias);
         p.part_of_rows = true;
         int32_t status = multiply(stream, "loss_logits", p, hidden->dtype);
         if (status != NF4J_OK) return status;
-        status = launch(stream, "softmax_gradient", count, loss_threads, loss_shared_bytes, softmax_gradient_kernel,
-                        matrix_of<float>(&logits), vocabulary, static_cast<const int32_t *>(labels->data) + first,
-                        grad_scale, static_cast<float *>(loss->data) + first);
+        const auto of_type = bf16_states ? softmax_gradient<bf16> : softmax_gradient<float>;
+        status =
+            of_type(stream, &logits, &gradient, dhidden != nullptr, static_cast<const int32_t *>(labels->data) + first,
+                    grad_scale, static_cast<float *>(loss->data) + first);
         if (status != NF4J_OK) return status;
         if (!dhidden) continue;
-        const nf4j_tensor gradient = rows(dhidden, first, count);
-        p = product(exactly(rows_of(&logits)), columns_of(head), vocabulary, &gradient);
+        const nf4j_tensor result = rows(dhidden, first, chunk);
+        p = product(rows_of(&gradient), columns_of(head), vocabulary, &result);
         p.part_of_rows = true;
         status = multiply(stream, "loss_dhidden", p, hidden->dtype);
         if (status != NF4J_OK) return status;

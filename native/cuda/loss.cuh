@@ -1,11 +1,19 @@
 // Softmax and its gradient for rows of logits [chunk, vocabulary] in F32, in the workspace, so that all begin at
-// multiples of 16 bytes. A block has one row, thread t the 16 bytes t, t + 256, ... of it, and reads it three times, from L2
-// after the first:
+// multiples of 16 bytes. A block has one row, thread t the 8 columns from 8 t, 8 (t + 1024), ... on, and reads it twice:
 //
-//   largest logit  ->  sum of exp(logit - largest)  ->  the gradient, in the logit's place
+//   largest logit of a thread, and sum of exp(logit - largest) so far  ->  those of the row  ->  the gradient
 //
-// loss.cu has the products beside it, hidden [m, k] * head^T and the gradient * head, for as many tokens at a time as fit into
-// the workspace. Floor: those two, which take nearly all of the time.
+// The gradient stands where the logits stood, in the type of the activations: it is a factor of the next product, which
+// rounds it to that type anyway.
+//
+//   bytes of a row in BF16     |  logits, F32                                                  |
+//                              |  gradient, BF16              |  not used                      |
+//
+// A round of the block writes to columns that it, or a round before it, has read.
+//
+// loss.cu has the products beside it, hidden [m, k] * head^T and the gradient * head, for as many tokens at a time as fit
+// into the workspace. Floor: those two, which take nearly all of the time. Blocks are large so that the rows of all of them
+// fit into L2 together, from where the second pass comes.
 //
 //     make simt-run OP=loss_linear_cross_entropy M=4 N=1000 K=64
 #pragma once
@@ -15,58 +23,89 @@
 
 namespace nf4j::cuda {
 
-constexpr int loss_threads = 256;
+constexpr int loss_threads = 1024;
 constexpr int64_t loss_shared_bytes = reduce_bytes<loss_threads, float>() + reduce_bytes<loss_threads, double>();
 
-// loss [chunk] = logsumexp(logits) - logits[label]; the logits become scale * (softmax(logits) - onehot(label)). Where
-// the label is negative, both are 0.
-static __global__ void __launch_bounds__(loss_threads)
-    softmax_gradient_kernel(Matrix<float> logits, int64_t n, const int32_t *labels, float scale, float *loss) {
+// The sum of exp(x - largest) over the values x of one thread. A larger value scales what was summed so far.
+class ExponentialSum {
+public:
+    template <int N>
+    __device__ void add(const float (&values)[N], int64_t count) {
+        float top = largest_;
+#pragma unroll
+        for (int e = 0; e < N; e++) top = e < count ? fmaxf(top, values[e]) : top;
+        if (top > largest_) sum_ *= expf(largest_ - top);
+        largest_ = top;
+        // As a tree, so that even a thread with 10,000 values has a thousand additions one after the other.
+        float terms[N];
+#pragma unroll
+        for (int e = 0; e < N; e++) terms[e] = e < count ? expf(values[e] - finite(top)) : 0;
+#pragma unroll
+        for (int half = N / 2; half > 0; half /= 2) {
+#pragma unroll
+            for (int e = 0; e < half; e++) terms[e] += terms[e + half];
+        }
+        sum_ += terms[0];
+    }
+
+    __device__ float largest() const { return largest_; }
+    // As a share of the sum whose largest value is `of_all`.
+    __device__ double under(float of_all) const {
+        return static_cast<double>(sum_) * static_cast<double>(expf(largest_ - finite(of_all)));
+    }
+
+private:
+    // Where all values are -infinity, so that their terms are 0.
+    __device__ static float finite(float largest) { return largest == -INFINITY ? 0 : largest; }
+
+    float largest_ = -INFINITY;
+    float sum_ = 0;
+};
+
+// loss [chunk] = logsumexp(logits) - logits[label], gradient = scale * (softmax(logits) - onehot(label)), if it is wanted.
+// Where the label is negative, both are 0.
+template <typename G>
+__global__ void __launch_bounds__(loss_threads)
+    softmax_gradient_kernel(Matrix<float> logits, Matrix<G> gradient, bool gradient_wanted, int64_t n,
+                            const int32_t *labels, float scale, float *loss) {
     SharedArena arena;
     const Shared<float> maxima = arena.take<float>(loss_threads / warp_size);
     const Shared<double> sums = arena.take<double>(loss_threads / warp_size);
     const int64_t t = block_id();
     const int32_t label = labels[t];
-    constexpr int width = width_of<float>;
-    const auto for_each = [&](const auto &body) { for_row<loss_threads, width>(n, true, body); };
+    constexpr int width = width_of<bf16>;
     if (label < 0) {
         const float zeros[width] = {};
-        for_each([&](const auto &columns) { logits.store(t, columns, zeros); });
+        if (gradient_wanted)
+            for_row<loss_threads, width>(n, true, [&](const auto &columns) { gradient.store(t, columns, zeros); });
         if (thread_id() == 0) loss[t] = 0;
         return;
     }
-    float largest = -INFINITY;
-    for_each([&](const auto &columns) {
+    ExponentialSum part;
+    for_row<loss_threads, width>(n, true, [&](const auto &columns) {
         float values[width];
         logits.load(values, t, columns);
-#pragma unroll
-        for (int e = 0; e < width; e++) largest = e < columns.left ? fmaxf(largest, values[e]) : largest;
+        part.add(values, columns.left);
     });
-    largest = reduce_block<loss_threads>(largest, maxima, Maximum());
     const float at_label = label < n ? logits.load(t, label) : bits_to_float(0x7fc00000u);
-    double sum = 0;
-    for_each([&](const auto &columns) {
-        float values[width];
-        logits.load(values, t, columns);
-#pragma unroll
-        for (int e = 0; e < width; e++) {
-            if (e < columns.left) sum += static_cast<double>(expf(values[e] - largest));
-        }
-    });
-    sum = reduce_block<loss_threads>(sum, sums, Plus());
-    const auto factor = static_cast<float>(static_cast<double>(scale) / sum);
-    for_each([&](const auto &columns) {
-        float values[width];
-        logits.load(values, t, columns);
-#pragma unroll
-        for (int e = 0; e < width; e++) {
-            const float gradient = expf(values[e] - largest) * factor;
-            values[e] = columns.first + e == label ? gradient - scale : gradient;
-        }
-        logits.store(t, columns, values);
-    });
+    const float largest = reduce_block<loss_threads>(part.largest(), maxima, Maximum());
+    const double sum = reduce_block<loss_threads>(part.under(largest), sums, Plus());
     if (thread_id() == 0)
         loss[t] = static_cast<float>(log(sum) + (static_cast<double>(largest) - static_cast<double>(at_label)));
+    if (!gradient_wanted) return;
+    const auto factor = static_cast<float>(static_cast<double>(scale) / sum);
+    for (int64_t round = 0; round < n; round += loss_threads * width) {
+        const Columns<width> columns(round + thread_id() * width, n, true);
+        float values[width];
+        logits.load(values, t, columns);
+#pragma unroll
+        for (int e = 0; e < width; e++) {
+            const float softmax = expf(values[e] - largest) * factor;
+            values[e] = columns.first + e == label ? softmax - scale : softmax;
+        }
+        if constexpr (sizeof(G) < sizeof(float)) sync_threads();  // others' logits stood here
+        gradient.store(t, columns, values);
+    }
 }
 
 }  // namespace nf4j::cuda

@@ -2,6 +2,7 @@
 
 #include "cuda/device.h"
 #include "cuda/families.h"
+#include "cuda/nf4_dequantize.cuh"
 
 #include <algorithm>
 
@@ -17,7 +18,7 @@ int64_t blocks_for_tiles(const Nf4View &weight, int64_t rows) {
 }
 
 template <typename T>
-int32_t quantize(nf4j_stream *stream, const T *w, const nf4j_nf4_weight *weight) {
+int32_t quantize(nf4j_stream *stream, const Matrix<T> &w, const nf4j_nf4_weight *weight) {
     const Nf4Blob blob = nf4_blob(weight);
     const Nf4View view = nf4_view(weight);
     const int64_t n = blob.rows * blob.cols;
@@ -28,13 +29,14 @@ int32_t quantize(nf4j_stream *stream, const T *w, const nf4j_nf4_weight *weight)
 
     int32_t status = copy(stream, blob.quant_map, 0, tables->nf4_code, 0, sizeof tables->nf4_code, 1);
     if (status != NF4J_OK) return status;
-    status = launch(stream, "nf4_absmax", ceil_div(blob.blocks, warps), nf4_threads, 0, nf4_absmax_kernel<T>, w, n,
-                    view.block_shift, absmax);
+    status = launch(stream, "nf4_absmax", ceil_div(blob.blocks << absmax_lanes_shift(view.block_shift), nf4_threads),
+                    nf4_threads, 0, nf4_absmax_kernel<T>, w.data, n, w.is_aligned(), view.block_shift, absmax);
     if (status != NF4J_OK) return status;
     if (weight->double_quant) {
         status = copy(stream, blob.nested_map, 0, tables->signed_map, 0, sizeof tables->signed_map, 1);
         if (status != NF4J_OK) return status;
-        status = launch(stream, "nf4_mean", 1, warp_size, 0, nf4_mean_kernel, absmax, blob.blocks, blob.nested_offset);
+        status = launch(stream, "nf4_mean", 1, mean_threads, mean_shared_bytes, nf4_mean_kernel, absmax, blob.blocks,
+                        blob.nested_offset);
         if (status != NF4J_OK) return status;
         status = launch(stream, "nf4_nested", blob.nested_blocks, nf4_threads, reduce_bytes<nf4_threads, float>(),
                         nf4_nested_kernel, absmax, blob.blocks, tables->signed_map, blob.nested_offset, blob.absmax8,
@@ -43,8 +45,9 @@ int32_t quantize(nf4j_stream *stream, const T *w, const nf4j_nf4_weight *weight)
     }
     Nf4Thresholds thresholds;
     std::copy(nf4_threshold.begin(), nf4_threshold.end(), thresholds.midpoint);
-    return launch(stream, "nf4_encode", blocks_for_tiles(view, view.rows), nf4_threads, 0, nf4_encode_kernel<T>, w,
-                  view, absmax, thresholds);
+    const bool by_rows = view.scale_per_row && w.is_aligned();
+    return launch(stream, "nf4_encode", blocks_for_tiles(view, view.rows), nf4_threads, 0,
+                  by_rows ? nf4_encode_rows_kernel<T> : nf4_encode_kernel<T>, w, view, absmax, thresholds);
 }
 
 // The sections beside the codes: body(device, host, bytes) for each.
@@ -83,17 +86,27 @@ const void *any_kernel() { return reinterpret_cast<const void *>(nf4_mean_kernel
 
 int32_t nf4_quantize(nf4j_stream *stream, const nf4j_tensor *w, const nf4j_nf4_weight *weight) {
     switch (w->dtype) {
-        case NF4J_F32: return quantize(stream, static_cast<const float *>(w->data), weight);
-        case NF4J_BF16: return quantize(stream, static_cast<const bf16 *>(w->data), weight);
-        default: return quantize(stream, static_cast<const f16 *>(w->data), weight);
+        case NF4J_F32: return quantize(stream, matrix_of<float>(w), weight);
+        case NF4J_BF16: return quantize(stream, matrix_of<bf16>(w), weight);
+        default: return quantize(stream, matrix_of<f16>(w), weight);
     }
 }
 
 int32_t nf4_dequantize(nf4j_stream *stream, const nf4j_nf4_weight *weight, int64_t first_row, const nf4j_tensor *out) {
+    const Nf4View view = nf4_view(weight);
+    if (out->dtype == NF4J_BF16 && view.scale_per_row && matrix_of<bf16>(out).is_aligned()) {
+        if (out->rows == 0) return NF4J_OK;
+        const int64_t tiles = ceil_div(first_row % nf4_tile_rows + out->rows, nf4_tile_rows) * view.tile_cols;
+        const int64_t enough = ceil_div(tiles, dequantize_warps * dequantize_least_tiles);
+        const int64_t places = int64_t{dequantize_blocks_per_multiprocessor} * traits_of(stream).multiprocessors;
+        return launch(stream, "nf4_dequantize", std::min(enough, places), dequantize_threads,
+                      DecodeTables::shared_bytes, nf4_dequantize_kernel, view, first_row, out->rows,
+                      matrix_of<bf16>(out));
+    }
     const auto run = [&](auto type) {
         using T = decltype(type);
         return for_each_element(stream, "nf4_dequantize", out->rows, out->cols,
-                                Nf4Dequantize<T>{nf4_view(weight), first_row, matrix_of<T>(out)});
+                                Nf4Dequantize<T>{view, first_row, matrix_of<T>(out)});
     };
     return out->dtype == NF4J_F16 ? run(f16{}) : with_type(out->dtype, run);
 }

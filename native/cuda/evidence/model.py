@@ -185,7 +185,7 @@ STREAMED = [
     (r"Rotation<nf4j::bf16>", "rope, BF16, pairs", HIDDEN // 2, 4, 12, 8),
     (r"SwiGluForward<nf4j::bf16>", "swiglu, BF16", MLP, 2, 4, 6),
     (r"SwiGluBackward<nf4j::bf16>", "swiglu backward, BF16", MLP, 3, 6, 10),
-    (r"softmax_gradient_kernel", "loss", VOCABULARY, 1, 4, 8),
+    (r"softmax_gradient_kernel<nf4j::bf16>", "loss, BF16", VOCABULARY, 1, 4, 6),
     (r"adamw_kernel", "AdamW, F32 states", 10 ** 7, 5, 16, 28),
 ]
 

@@ -114,6 +114,7 @@ void add_loss(Suite &suite) {
         {33, 64, 100, NF4J_F32, {}, 10},
         {8, 16, 20, NF4J_F32, {}, 1, 2},
         {3, 8, 4097, NF4J_F32, {}},
+        {4, 8, 10000, NF4J_BF16, {NF4J_BF16}},  // more than a round of the block, whose gradient replaces the logits
     };
     for (const Loss &c : cases) {
         std::string what = text("m%d-n%d-vocabulary%d-%s-", static_cast<int>(c.m), static_cast<int>(c.n),

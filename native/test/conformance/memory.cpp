@@ -14,8 +14,13 @@ constexpr int32_t floats[] = {NF4J_F32, NF4J_BF16, NF4J_F16};
 std::string describe(Shape s) { return text("m%d-n%d", static_cast<int>(s.m), static_cast<int>(s.n)); }
 bool is_large(Shape s) { return s.m * s.n > 20000; }
 
-void build_copy(Shape s, int32_t dtype, Problem &p, Random &random) {
+// Matrices that begin at a cache line and have so many elements between rows; none: that begin anywhere.
+void build_copy(Shape s, int32_t dtype, int64_t gap, Problem &p, Random &random) {
     const int src = p.input("src", s.m, s.n, dtype, Tokens::rows), dst = p.output("dst", s.m, s.n, dtype, Tokens::rows);
+    if (gap != none) {
+        p[src].gap = p[dst].gap = gap;
+        p[src].aligned = p[dst].aligned = true;
+    }
     p[src].integers(random, 0, 255);
     p.exact = true;
     p.invoke = [=](const Call &call) { return nf4j_memory_copy(call.stream, call[src], call[dst]); };
@@ -97,7 +102,7 @@ void add_memory(Suite &suite) {
         for (int32_t dtype : {NF4J_F32, NF4J_F16, NF4J_BF16, NF4J_I32, NF4J_I64, NF4J_U8}) {
             suite.add(
                 "memory_copy", describe(s) + "-" + name_of(dtype),
-                [=](Problem &p, Random &random) { build_copy(s, dtype, p, random); }, is_large(s));
+                [=](Problem &p, Random &random) { build_copy(s, dtype, none, p, random); }, is_large(s));
         }
         for (int32_t from : floats) {
             for (int32_t to : floats) {
@@ -110,6 +115,13 @@ void add_memory(Suite &suite) {
             suite.add(
                 "memory_add", describe(s) + "-" + name_of(dtype),
                 [=](Problem &p, Random &random) { build_add(s, dtype, p, random); }, is_large(s));
+        }
+    }
+    // Much of it: one stretch, or rows that are apart.
+    for (const int64_t gap : {0, 13}) {
+        for (int32_t dtype : {NF4J_U8, NF4J_BF16}) {
+            suite.add("memory_copy", text("aligned-m3-n33001-gap%d-%s", static_cast<int>(gap), name_of(dtype)),
+                      [=](Problem &p, Random &random) { build_copy({3, 33001}, dtype, gap, p, random); });
         }
     }
     // Values that are rounded once, not first to F32.

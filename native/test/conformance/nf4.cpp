@@ -210,7 +210,7 @@ void build_dequantize(const Nf4 &shape, int32_t dtype, Problem &p, Random &rando
 void add_nf4(Suite &suite) {
     const struct {
         int64_t rows, cols;
-    } shapes[] = {{1, 1}, {16, 64}, {33, 57}, {5, 1000}, {130, 96}, {7, 31}, {257, 130}};
+    } shapes[] = {{1, 1}, {16, 64}, {33, 57}, {5, 1000}, {130, 96}, {7, 31}, {70, 192}, {257, 130}};
     for (const auto &s : shapes) {
         for (int64_t block_size : block_sizes) {
             for (bool nested : {false, true}) {
@@ -232,6 +232,9 @@ void add_nf4(Suite &suite) {
             }
         }
     }
+    // More scales than one term of the mean's cascade has (256 rows of 32 of them).
+    suite.add("nf4_quantize", "n521-k512-block32-nested-f32",
+              [](Problem &p, Random &random) { build_quantize(Nf4(521, 512, 32, true), NF4J_F32, p, random); });
 }
 
 }  // namespace conformance

@@ -113,6 +113,34 @@ void test_limits() {
     on.close();
 }
 
+// Both products of the loss, of as many tokens each: the chunks of a call are alike, and not too small for it.
+void test_loss() {
+    const Opened on;
+    {
+        constexpr int64_t hidden = 1280, vocabulary = 1664, room = (1 << 20) / (4 * vocabulary);
+        Memory memory(on);
+        const nf4j_tensor all = memory.matrix(2 * room, hidden), weight = memory.matrix(vocabulary, hidden),
+                          result = memory.matrix(2 * room, hidden), loss = memory.matrix(1, 2 * room, NF4J_F32);
+        const nf4j_tensor labels = memory.matrix(1, 2 * room, NF4J_I32);
+        nf4j_linear head = {};
+        head.struct_size = sizeof head;
+        head.dense = &weight;
+        const auto computed = [&](int64_t tokens, int64_t chunks) {
+            nf4j_tensor states = all, gradient = result, losses = loss, of = labels;
+            states.rows = gradient.rows = losses.cols = of.cols = tokens;
+            const int64_t done = products(), launches = calls_of("launch");
+            must(nf4j_loss_linear_cross_entropy(on.stream, &states, &head, &of, 1, &losses, &gradient), "loss");
+            check(products() - done == 2 * chunks && calls_of("launch") - launches == chunks,
+                  "%lld tokens: %lld products of cuBLAS and %lld launches", static_cast<long long>(tokens),
+                  static_cast<long long>(products() - done), static_cast<long long>(calls_of("launch") - launches));
+        };
+        computed(room, 1);
+        computed(room + 1, 2);
+        computed(2 * room, 2);
+    }
+    on.close();
+}
+
 // No stream, and nothing left of it.
 void test_no_stream(int64_t memory, const char *failing, int32_t status, const std::string &text) {
     fake("FAKE_MEMORY", memory);
@@ -163,7 +191,7 @@ void test_not_found() {
 
 int main() {
     setenv("NF4J_CUBLAS", FAKE_CUBLAS, 1);
-    return run_each(
-        {test_products, test_limits, test_no_memory, test_no_handle, test_no_workspace, test_found, test_not_found},
-        "cublas_test");
+    return run_each({test_products, test_limits, test_loss, test_no_memory, test_no_handle, test_no_workspace,
+                     test_found, test_not_found},
+                    "cublas_test");
 }

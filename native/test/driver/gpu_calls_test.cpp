@@ -126,6 +126,33 @@ void test_adamw_launches() {
     on.close();
 }
 
+// Large copies within the device are a kernel; where host or paged memory takes part, or rows are apart, they are the runtime's.
+void test_copies() {
+    const Opened on;
+    constexpr int64_t rows = 64, cols = 512, bytes = rows * cols * 4;
+    void *from = nullptr, *to = nullptr, *paged = nullptr;
+    must(nf4j_memory_alloc(on.device, bytes, &from), "memory_alloc");
+    must(nf4j_memory_alloc(on.device, bytes, &to), "memory_alloc");
+    must(nf4j_memory_alloc_paged(on.device, bytes, &paged), "memory_alloc_paged");
+    static float host[rows * cols];
+    const auto is_launch = [&](const void *source, void *target, int64_t count, int64_t ld) {
+        const nf4j_tensor src = {const_cast<void *>(source), count, cols, ld, NF4J_F32, 0};
+        const nf4j_tensor dst = {target, count, cols, cols, NF4J_F32, 0};
+        const int64_t launches = calls_of("launch"), copies = calls_of("copy");
+        must(nf4j_memory_copy(on.stream, &src, &dst), "memory_copy");
+        check(calls_of("launch") + calls_of("copy") == launches + copies + 1, "a copy is not one call");
+        return calls_of("launch") > launches;
+    };
+    check(is_launch(from, to, rows, cols), "a copy within the device was the runtime's");
+    check(!is_launch(from, to, rows / 8, cols), "a small copy was a launch");
+    check(!is_launch(from, to, rows / 2 - 1, 2 * cols), "a copy of rows that are apart was a launch");
+    check(!is_launch(host, to, rows, cols), "a copy from the host was a launch");
+    check(!is_launch(from, host, rows, cols), "a copy to the host was a launch");
+    check(!is_launch(from, paged, rows, cols), "a copy to paged memory was a launch");
+    for (void *memory : {from, to, paged}) must(nf4j_memory_free(on.device, memory), "memory_free");
+    on.close();
+}
+
 // ---- paged memory
 
 // Managed memory is fetched ahead, but not into a graph; other memory is where it is.
@@ -161,5 +188,5 @@ void test_prefetch() {
 
 int main() {
     setenv("NF4J_CUBLAS", "none", 1);  // a real one would find no GPU
-    return run_each({test_operations_only_launch, test_adamw_launches, test_prefetch}, "gpu_calls_test");
+    return run_each({test_operations_only_launch, test_adamw_launches, test_copies, test_prefetch}, "gpu_calls_test");
 }
