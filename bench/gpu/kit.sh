@@ -57,6 +57,8 @@ find "$kit/jre" -name '*.so' -exec ${STRIP:-strip} --strip-unneeded {} +
     io.github.nf4j.nn.TrainingFixture "$kit/fixtures"
 cp demo/train.jsonl demo/heldout.jsonl "$kit/demo/"
 cp bench/goals.json "$kit/bench/"
+mkdir "$kit/peers"
+cp bench/peers/train.py "$kit/peers/"
 cp bench/gpu/run.sh bench/gpu/steps.sh bench/gpu/nf4j "$kit/"
 ln -s nf4j "$kit/nf4j-bench"
 commit=$(git rev-parse HEAD 2>/dev/null || echo unknown)

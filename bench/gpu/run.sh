@@ -1,51 +1,96 @@
 #!/bin/sh
 # Checks and measures nf4j on this machine's GPU, in at most eight minutes, with nothing but what is in this kit:
 #
-#     sh run.sh [--model MODEL.gguf] [--out FOLDER] [--smoke]
+#     sh run.sh [--model MODEL.gguf] [--out FOLDER] [--seconds N] [--smoke]
 #
-# FOLDER (default: result) gets result.json, result.md and log.txt, and kernels.json, a result file of nf4j-bench. Every step has a
-# time limit, and those after it run whatever it did. With a model the demo is trained on the GPU. NF4J_CUBLAS names a cuBLAS that
-# is not found by itself. --smoke runs small sizes on simt, to see that the kit works. The exit code is 0 when no step failed.
+# FOLDER (default: result) gets result.json, result.md and log.txt, written anew after every step, and kernels-*.json, result
+# files of nf4j-bench. Every step has a time limit, and those after it run whatever it did; none begins after N seconds
+# (default: 440). With a model the demo is trained on the GPU. NF4J_CUBLAS names a cuBLAS that is not found by itself. Where
+# python3 has torch, transformers and peft, PEFT trains beside nf4j. --smoke runs small sizes on simt, to see that the kit
+# works. The exit code is 0 when no step failed.
 KIT=$(cd "$(dirname "$0")" && pwd)
 BACKEND=cuda
 MODEL=
 out=result
+total=440
 while [ $# -gt 0 ]; do
     case $1 in
         --smoke) BACKEND=simt; shift ;;
         --model) MODEL=$(readlink -f "$2"); shift 2 ;;
         --out) out=$2; shift 2 ;;
-        *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        --seconds) total=$2; shift 2 ;;
+        *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 done
 mkdir -p "$out"
-out=$(cd "$out" && pwd)
+OUT=$(cd "$out" && pwd)
 WORK=$(mktemp -d)
-export KIT BACKEND MODEL WORK
-log=$out/log.txt
+export KIT BACKEND MODEL WORK OUT
+log=$OUT/log.txt
 : > "$log"
 : > "$WORK/steps"
+rm -f "$OUT"/kernels-*.json
 
 begin=$(date +%s)
-total=470 # seconds for all of it
 failed=0
-
-# cuBLAS comes with other people's packages, in folders of their own.
-if [ "$BACKEND" = cuda ] && [ -z "${NF4J_CUBLAS:-}" ]; then
-    found=$(timeout 20 find /usr/lib /usr/local /opt /root /home -name 'libcublas.so.1[23]' 2>/dev/null | sort -r | head -n 1)
-    [ -n "$found" ] && export NF4J_CUBLAS="$found"
-fi
+commit=$(cat "$KIT/COMMIT")
+facts='none: simt on the host, nothing here is a measurement'
 sampler=
 if [ "$BACKEND" = cuda ]; then
-    nvidia-smi --query-gpu=timestamp,clocks.sm,clocks.mem,temperature.gpu,power.draw,utilization.gpu --format=csv -l 2 > "$WORK/clocks.csv" 2>&1 &
+    facts=$(timeout 10 nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.sm,memory.total --format=csv,noheader | head -n 1)
+    # cuBLAS comes with other people's packages, in folders of their own: the newest.
+    if [ -z "${NF4J_CUBLAS:-}" ]; then
+        found=$(timeout 20 find /usr/lib /usr/local /opt /root /home -name 'libcublas.so.1[23]' 2>/dev/null | sort -t . -k 3nr | head -n 1)
+        [ -n "$found" ] && export NF4J_CUBLAS="$found"
+    fi
+    nvidia-smi --query-gpu=timestamp,clocks.sm,clocks.mem,temperature.gpu,power.draw,utilization.gpu --format=csv -l 2 > "$OUT/clocks.csv" 2>&1 &
     sampler=$!
 fi
 trap '[ -n "$sampler" ] && kill "$sampler"; rm -rf "$WORK"' EXIT
 
-# step NAME LIMIT KEPT COMMAND...: runs it for LIMIT seconds at most, and for no longer than leaves KEPT seconds to those that follow.
+lines() { # the JSON lines of a file, as elements of an array
+    grep '^{' "$1" 2>/dev/null | awk '{ printf "%s\n  %s", (NR > 1) ? "," : "", $0 }'
+}
+
+# One JSON file, one table. A run that is cut off leaves those of the last step that it finished.
+report() {
+    {
+        printf '{"schema": "nf4j-gpu-check/2", "commit": "%s", "device": "%s", "seconds": %s,\n "steps": [' "$commit" "$facts" $(($(date +%s) - begin))
+        awk -F'|' '{ printf "%s\n  {\"name\": \"%s\", \"status\": \"%s\", \"seconds\": %s}", (NR > 1) ? "," : "", $1, $2, $3 }' "$WORK/steps"
+        printf '\n ],\n "race": ['
+        lines "$WORK/race.jsonl"
+        printf '\n ],\n "peft": ['
+        lines "$WORK/peft.jsonl"
+        printf '\n ]}\n'
+    } > "$OUT/result.json"
+    {
+        printf '# nf4j on a GPU\n\nDevice (name, driver, most and present SM clock, memory): %s. Commit %s.\n\n' "$facts" "$commit"
+        printf '| step | result | seconds |\n|---|---|---|\n'
+        awk -F'|' '{ printf "| %s | %s | %s |\n", $1, $2, $3 }' "$WORK/steps"
+        if [ -s "$WORK/race.jsonl" ]; then
+            printf '\n## Training steps of TinyLlama-1.1B: QLoRA beside LoRA on the unquantized base, medians\n\n'
+            printf '| tokens | QLoRA, ms | LoRA, ms | QLoRA / LoRA | goal: at most 1 |\n|---|---|---|---|---|\n'
+            sed -n 's/.*"tokens":\([0-9]*\),"qlora_seconds":\[\([^]]*\)\],"lora_seconds":\[\([^]]*\)\],"ratio":\([0-9.eE-]*\),"met":\([a-z]*\).*/\1 \2 \3 \4 \5/p' "$WORK/race.jsonl" |
+                awk 'function median(list, v, n, i, j, t) { n = split(list, v, ","); for (i = 1; i <= n; i++) for (j = i + 1; j <= n; j++) if (v[j] + 0 < v[i] + 0) { t = v[i]; v[i] = v[j]; v[j] = t }; return v[int((n + 1) / 2)] * 1000 }
+                     { printf "| %s | %.1f | %.1f | %.3f | %s |\n", $1, median($2), median($3), $4, ($5 == "true") ? "met" : "missed" }'
+        fi
+        if [ -s "$WORK/peft.md" ]; then
+            printf '\n## The same steps in PEFT: LoRA in BF16 on the unquantized base, PyTorch as it comes\n\n'
+            cat "$WORK/peft.md"
+        fi
+        for table in "$WORK"/kernels-*.md; do
+            [ -f "$table" ] || continue
+            family=${table##*kernels-}
+            printf '\n## Kernels: %s\n\n' "${family%.md}"
+            cat "$table"
+        done
+    } > "$OUT/result.md"
+}
+
+# step NAME LIMIT COMMAND...: runs it for LIMIT seconds at most, and not beyond the end of all of it.
 step() {
-    name=$1 limit=$2 left=$((total - $3 - $(date +%s) + begin))
-    shift 3
+    name=$1 limit=$2 left=$((total - $(date +%s) + begin))
+    shift 2
     [ "$limit" -gt "$left" ] && limit=$left
     started=$(date +%s)
     printf '\n== %s (at most %s s)\n' "$name" "$limit" >> "$log"
@@ -63,51 +108,30 @@ step() {
     esac
     [ $code -eq 0 ] || [ $code -eq 77 ] || failed=1
     echo "$name|$status|$(($(date +%s) - started))" | tee -a "$WORK/steps" | tr '|' '\t'
+    report
 }
 
-small=--small
-full=
-[ "$BACKEND" = simt ] && small='--small --op norm' && full='--small --op rope' # the test of the kit is not the test of the kernels
-step facts 20 440 sh "$KIT/steps.sh" facts
-step doctor 90 390 "$KIT/nf4j" doctor
-# shellcheck disable=SC2086
-step 'conformance, small' 60 370 "$KIT/lib/test/conformance" --backend "$BACKEND" $small
-# shellcheck disable=SC2086
-step 'conformance, all' 90 290 "$KIT/lib/test/conformance" --backend "$BACKEND" $full
-step 'native tests' 30 280 "$KIT/lib/test/device_test" "$BACKEND"
-step graphs 10 275 "$KIT/lib/test/graph_test" "$BACKEND"
-step 'training fixtures' 60 250 sh "$KIT/steps.sh" fixtures
-step 'benchmarks of kernels' 130 110 sh "$KIT/steps.sh" kernels
-step 'benchmarks of steps' 90 40 sh "$KIT/steps.sh" race
-step demo 90 20 sh "$KIT/steps.sh" demo
-step compute-sanitizer 80 0 sh "$KIT/steps.sh" sanitize
+steps() { # a step of steps.sh: NAME LIMIT FUNCTION [ARGUMENT]
+    name=$1 limit=$2
+    shift 2
+    step "$name" "$limit" sh "$KIT/steps.sh" "$@"
+}
 
-# ---- one JSON file, one table ---------------------------------------------------------------------------------------------
-
-commit=$(cat "$KIT/COMMIT")
-facts=$(timeout 10 nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.sm,memory.total --format=csv,noheader 2>/dev/null | head -n 1)
-[ "$BACKEND" = simt ] && facts='none: simt on the host, nothing here is a measurement'
-{
-    printf '{"schema": "nf4j-gpu-check/1", "commit": "%s", "device": "%s", "seconds": %s,\n "steps": [' "$commit" "$facts" $(($(date +%s) - begin))
-    awk -F'|' '{ printf "%s\n  {\"name\": \"%s\", \"status\": \"%s\", \"seconds\": %s}", (NR > 1) ? "," : "", $1, $2, $3 }' "$WORK/steps"
-    printf '\n ],\n "race": ['
-    grep '^{' "$WORK/race.jsonl" 2>/dev/null | awk '{ printf "%s\n  %s", (NR > 1) ? "," : "", $0 }'
-    printf '\n ],\n "kernels": '
-    if cp "$WORK/kernels.json" "$out/kernels.json" 2>/dev/null; then echo '"kernels.json"'; else echo null; fi
-    echo '}'
-} > "$out/result.json"
-{
-    printf '# nf4j on a GPU\n\nDevice (name, driver, most and present SM clock, memory): %s. Commit %s.\n\n' "$facts" "$commit"
-    printf '| step | result | seconds |\n|---|---|---|\n'
-    awk -F'|' '{ printf "| %s | %s | %s |\n", $1, $2, $3 }' "$WORK/steps"
-    if [ "$BACKEND" = cuda ]; then
-        printf '\n## Training steps: QLoRA beside LoRA on the unquantized base\n\n| tokens | QLoRA / LoRA, medians | goal: at most 1 |\n|---|---|---|\n'
-        sed -n 's/.*"tokens":\([0-9]*\).*"ratio":\([0-9.eE-]*\),"met":\([a-z]*\).*/\1 \2 \3/p' "$WORK/race.jsonl" 2>/dev/null |
-            awk '{ printf "| %s | %.3f | %s |\n", $1, $2, ($3 == "true") ? "met" : "missed" }'
-    fi
-    printf '\n## Kernels\n\n'
-    cat "$WORK/kernels.md" 2>/dev/null || echo 'not measured'
-} > "$out/result.md"
-[ -f "$WORK/clocks.csv" ] && { printf '\n== clocks\n'; cat "$WORK/clocks.csv"; } >> "$log"
-echo "$out/result.json, $out/result.md, $out/log.txt; $(($(date +%s) - begin)) seconds"
+steps facts 20 facts
+step doctor 60 "$KIT/nf4j" doctor
+steps conformance 90 conformance
+step 'native tests' 30 "$KIT/lib/test/device_test" "$BACKEND"
+step graphs 20 "$KIT/lib/test/graph_test" "$BACKEND"
+steps 'training fixtures' 60 fixtures
+for family in nf4 lora optim layers; do steps "kernels: $family" 60 kernels $family; done
+steps 'QLoRA beside LoRA' 70 race
+steps 'PEFT' 60 peft
+steps demo 60 demo
+for tool in memcheck racecheck synccheck; do steps "compute-sanitizer: $tool" 40 sanitize $tool; done
+if [ -f "$OUT/clocks.csv" ]; then
+    printf '\n== clocks\n' >> "$log"
+    cat "$OUT/clocks.csv" >> "$log"
+    rm "$OUT/clocks.csv"
+fi
+echo "$OUT/result.json, $OUT/result.md, $OUT/log.txt; $(($(date +%s) - begin)) seconds"
 exit $failed
