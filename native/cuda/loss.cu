@@ -32,7 +32,8 @@ template <typename G>
 int32_t softmax_gradient(nf4j_stream *stream, const nf4j_tensor *logits, const nf4j_tensor *gradient, bool wanted,
                          const int32_t *labels, float scale, float *loss) {
     return launch(stream, "softmax_gradient", logits->rows, loss_threads, loss_shared_bytes, softmax_gradient_kernel<G>,
-                  matrix_of<float>(logits), matrix_of<G>(gradient), wanted, logits->cols, labels, scale, loss);
+                  matrix_of<float>(logits), matrix_of<G>(gradient), wanted, static_cast<uint32_t>(logits->cols), labels,
+                  scale, loss);
 }
 
 }  // namespace
@@ -41,6 +42,9 @@ int32_t loss_linear_cross_entropy(nf4j_stream *stream, const nf4j_tensor *hidden
                                   const nf4j_tensor *labels, float grad_scale, const nf4j_tensor *loss,
                                   const nf4j_tensor *dhidden) {
     const int64_t vocabulary = head->dense ? head->dense->rows : head->nf4->rows;
+    if (vocabulary > INT32_MAX)
+        return fail(NF4J_UNSUPPORTED, "loss_linear_cross_entropy: a vocabulary of %lld has words that no label names",
+                    static_cast<long long>(vocabulary));
     const int64_t ld = ceil_div(vocabulary, 16) * 16;
     void *memory = workspace(stream, "loss_linear_cross_entropy", ld * 4);
     if (!memory) return NF4J_OUT_OF_MEMORY;

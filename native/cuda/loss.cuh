@@ -1,5 +1,5 @@
 // Softmax and its gradient for rows of logits [chunk, vocabulary] in F32, in the workspace, so that all begin at
-// multiples of 16 bytes. A block has one row, thread t the 8 columns from 8 t, 8 (t + 1024), ... on, and reads it twice:
+// multiples of 16 bytes. A block has one row, thread t the 4 columns from 4 t, 4 (t + 768), ... on, and reads it twice:
 //
 //   largest logit of a thread, and sum of exp(logit - largest) so far  ->  those of the row  ->  the gradient
 //
@@ -23,20 +23,22 @@
 
 namespace nf4j::cuda {
 
-constexpr int loss_threads = 1024;
+// Two blocks fill a multiprocessor, of whatever device. A thread has two times 16 bytes of logits on their way.
+constexpr int loss_threads = 768;
+constexpr int loss_width = width_of<float>, loss_accesses = 2, loss_round = loss_threads * loss_width * loss_accesses;
 constexpr int64_t loss_shared_bytes = reduce_bytes<loss_threads, float>() + reduce_bytes<loss_threads, double>();
 
 // The sum of exp(x - largest) over the values x of one thread. A larger value scales what was summed so far.
 class ExponentialSum {
 public:
     template <int N>
-    __device__ void add(const float (&values)[N], int64_t count) {
+    __device__ void add(const float (&values)[N], int32_t count) {
         float top = largest_;
 #pragma unroll
         for (int e = 0; e < N; e++) top = e < count ? fmaxf(top, values[e]) : top;
         if (top > largest_) sum_ *= expf(largest_ - top);
         largest_ = top;
-        // As a tree, so that even a thread with 10,000 values has a thousand additions one after the other.
+        // As a tree, so that even a thread with a thousand values has some hundred additions one after the other.
         float terms[N];
 #pragma unroll
         for (int e = 0; e < N; e++) terms[e] = e < count ? expf(values[e] - finite(top)) : 0;
@@ -65,46 +67,56 @@ private:
 // loss [chunk] = logsumexp(logits) - logits[label], gradient = scale * (softmax(logits) - onehot(label)), if it is wanted.
 // Where the label is negative, both are 0.
 template <typename G>
-__global__ void __launch_bounds__(loss_threads)
-    softmax_gradient_kernel(Matrix<float> logits, Matrix<G> gradient, bool gradient_wanted, int64_t n,
+__global__ void __launch_bounds__(loss_threads, 2)
+    softmax_gradient_kernel(Matrix<float> logits, Matrix<G> gradient, bool gradient_wanted, uint32_t n,
                             const int32_t *labels, float scale, float *loss) {
     SharedArena arena;
     const Shared<float> maxima = arena.take<float>(loss_threads / warp_size);
     const Shared<double> sums = arena.take<double>(loss_threads / warp_size);
     const int64_t t = block_id();
     const int32_t label = labels[t];
-    constexpr int width = width_of<bf16>;
+    const auto columns_of = [&](uint32_t round, int access) {
+        return Columns<loss_width>(round + (access * loss_threads + thread_id()) * loss_width, n, true);
+    };
+    const auto load_round = [&](float (&values)[loss_accesses][loss_width], uint32_t round) {
+#pragma unroll
+        for (int a = 0; a < loss_accesses; a++) logits.load(values[a], t, columns_of(round, a));
+    };
     if (label < 0) {
-        const float zeros[width] = {};
-        if (gradient_wanted)
-            for_row<loss_threads, width>(n, true, [&](const auto &columns) { gradient.store(t, columns, zeros); });
+        const float zeros[loss_width] = {};
+        const auto clear = [&](const auto &columns) { gradient.store(t, columns, zeros); };
+        if (gradient_wanted) for_row<loss_threads, loss_width>(n, true, clear);
         if (thread_id() == 0) loss[t] = 0;
         return;
     }
     ExponentialSum part;
-    for_row<loss_threads, width>(n, true, [&](const auto &columns) {
-        float values[width];
-        logits.load(values, t, columns);
-        part.add(values, columns.left);
-    });
-    const float at_label = label < n ? logits.load(t, label) : bits_to_float(0x7fc00000u);
+    for (uint32_t round = 0; round < n; round += loss_round) {
+        float values[loss_accesses][loss_width];
+        load_round(values, round);
+#pragma unroll
+        for (int a = 0; a < loss_accesses; a++) part.add(values[a], static_cast<int32_t>(columns_of(round, a).left));
+    }
+    const float at_label = static_cast<uint32_t>(label) < n ? logits.load(t, label) : bits_to_float(0x7fc00000u);
     const float largest = reduce_block<loss_threads>(part.largest(), maxima, Maximum());
     const double sum = reduce_block<loss_threads>(part.under(largest), sums, Plus());
     if (thread_id() == 0)
         loss[t] = static_cast<float>(log(sum) + (static_cast<double>(largest) - static_cast<double>(at_label)));
     if (!gradient_wanted) return;
     const auto factor = static_cast<float>(static_cast<double>(scale) / sum);
-    for (int64_t round = 0; round < n; round += loss_threads * width) {
-        const Columns<width> columns(round + thread_id() * width, n, true);
-        float values[width];
-        logits.load(values, t, columns);
+    for (uint32_t round = 0; round < n; round += loss_round) {
+        float values[loss_accesses][loss_width];
+        load_round(values, round);
+        if constexpr (sizeof(G) < sizeof(float)) sync_threads();  // others' logits stood where this goes
 #pragma unroll
-        for (int e = 0; e < width; e++) {
-            const float softmax = expf(values[e] - largest) * factor;
-            values[e] = columns.first + e == label ? softmax - scale : softmax;
+        for (int a = 0; a < loss_accesses; a++) {
+            const auto columns = columns_of(round, a);
+#pragma unroll
+            for (int e = 0; e < loss_width; e++) {
+                const float softmax = expf(values[a][e] - largest) * factor;
+                values[a][e] = columns.first + e == label ? softmax - scale : softmax;
+            }
+            gradient.store(t, columns, values[a]);
         }
-        if constexpr (sizeof(G) < sizeof(float)) sync_threads();  // others' logits stood here
-        gradient.store(t, columns, values);
     }
 }
 
