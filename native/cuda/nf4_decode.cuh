@@ -35,8 +35,7 @@ public:
 
     // The weights of byte i of a word, the even column in the low half.
     __device__ uint32_t weights(uint32_t word, int i, float scale) const {
-        const uint32_t at = permute_bytes(word, own_, 0x5504u | static_cast<uint32_t>(i) << 4);  // own, byte i, 0, 0
-        const Vector<float, 2> pair = pairs_.template load_at<2>(at);
+        const Vector<float, 2> pair = pairs_.template load_at<2>(second_byte(own_, word, i));
         return pack_bf16(pair.v[0] * scale, pair.v[1] * scale);
     }
 
@@ -45,74 +44,6 @@ public:
 private:
     Shared<float> pairs_, nested_map_;
     uint32_t own_;
-};
-
-// What the decoding of whole rows needs: the values of the codes, and the map of 8-bit scales.
-class CodeTables {
-public:
-    static constexpr int64_t shared_bytes = SharedArena::bytes_of(16 * 4) + SharedArena::bytes_of(256 * 4);
-
-    __device__ explicit CodeTables(SharedArena &arena)
-        : values_(arena.take<float>(16)), nested_map_(arena.take<float>(256)) {}
-
-    // By `threads` threads, before a barrier.
-    __device__ void fill(const Nf4View &weight, int threads) const {
-        if (thread_id() < 16) values_.store(thread_id(), weight.quant_map[thread_id()]);
-        for (int code = thread_id(); code < 256; code += threads)
-            nested_map_.store(code, weight.absmax8 ? weight.nested_map[code] : 0);
-    }
-
-    // Of codes 4 i ... 4 i + 3.
-    __device__ Vector<float, 4> values(int i) const { return values_.template load<4>(4 * i); }
-    __device__ float nested(int code) const { return nested_map_.load(code); }
-
-private:
-    Shared<float> values_, nested_map_;
-};
-
-// Codes as permute_bytes takes them: which of eight, and which eight.
-struct CodeIndex {
-    __device__ explicit CodeIndex(uint32_t codes)
-        : eighth(codes & 0x77777777u), half((codes >> 1 & 0x44444444u) | 0x32103210u) {}
-
-    __device__ void shift() {
-        eighth >>= 16;
-        half >>= 16;
-    }
-
-    uint32_t eighth, half;
-};
-
-// The 16 weights that a row has under one scale, in registers: their low bytes and their high ones. Looking up there takes no
-// shared memory, which feeds the tensor cores meanwhile.
-class RowWeights {
-public:
-    __device__ RowWeights(const CodeTables &tables, float scale) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const Vector<float, 4> values = tables.values(i);
-            const uint32_t first = pack_bf16(values.v[0] * scale, values.v[1] * scale),
-                           second = pack_bf16(values.v[2] * scale, values.v[3] * scale);
-            low_[i] = permute_bytes(first, second, 0x6420);
-            high_[i] = permute_bytes(first, second, 0x7531);
-        }
-    }
-
-    // The weights of the four codes in the low half of `codes`: of the low byte, then of the high one, each the high nibble
-    // first.
-    __device__ void look_up(const CodeIndex &codes, uint32_t (&pairs)[2]) const {
-        const uint32_t low = of_plane(low_, codes), high = of_plane(high_, codes);
-        pairs[0] = permute_bytes(low, high, 0x4051);
-        pairs[1] = permute_bytes(low, high, 0x6273);
-    }
-
-private:
-    __device__ static uint32_t of_plane(const uint32_t (&plane)[4], const CodeIndex &codes) {
-        return permute_bytes(permute_bytes(plane[0], plane[1], codes.eighth), permute_bytes(plane[2], plane[3], codes.eighth),
-                             codes.half);
-    }
-
-    uint32_t low_[4], high_[4];
 };
 
 // The scales of two rows of a lane, 8 apart, in one column of tiles: asked for a step before they are used, so that

@@ -42,8 +42,6 @@
 #include "cuda/nf4_decode.cuh"
 #include "cuda/ptx_hopper.cuh"
 
-#include <type_traits>
-
 namespace nf4j::cuda {
 
 template <class T, bool Backward>
@@ -77,11 +75,6 @@ struct RingPlace {
 // multiplied by them is 0, or nobody wants it.
 template <class T>
 class WeightFragments {
-public:
-    // For dx a lane has eight scales in a step, and looks weights up byte by byte.
-    using Tables = std::conditional_t<T::backward, DecodeTables, CodeTables>;
-
-private:
     // Forward, the four lanes of a quad share the two scales of both steps. For dx, lane t has those of fragment t: two
     // for each step.
     static constexpr int own_scales = T::backward ? 4 : 1;
@@ -93,7 +86,7 @@ public:
         int code[own_scales];     // of the scale, with double quantization
     };
 
-    __device__ WeightFragments(const Nf4View &weight, const Tables &tables)
+    __device__ WeightFragments(const Nf4View &weight, const DecodeTables &tables)
         : weight_(weight),
           tables_(tables),
           absmax_shift_(weight.absmax_shift - 6),
@@ -157,31 +150,26 @@ public:
         }
     }
 
-    // Fragment i is of k = 16 i ... of the step.
+    // Fragment i is of k = 16 i ... of the step, pair by pair in the order of the bytes.
     __device__ void decode(const Pair &pair, int step, WgmmaFragment (&a)[T::fragments]) const {
-        if constexpr (T::backward) {
+        float scales[2];
+        if constexpr (!T::backward) {
 #pragma unroll
-            for (int i = 0; i < T::fragments; i++) {
-                const float scales[2] = {from_quad(pair.scale[2 * step], i), from_quad(pair.scale[2 * step + 1], i)};
+            for (int half = 0; half < 2; half++) scales[half] = from_quad(pair.scale[0], 2 * step + half);
+        }
 #pragma unroll
-                for (int byte = 0; byte < 4; byte++) {
-                    const uint32_t weights = tables_.weights(pair.codes[step].v[i], byte, scales[byte % 2]);
-                    a[i].set(byte % 2 * 2 + byte / 2, transpose_matrix(weights));
-                }
+        for (int i = 0; i < T::fragments; i++) {
+            if constexpr (T::backward) {
+#pragma unroll
+                for (int half = 0; half < 2; half++) scales[half] = from_quad(pair.scale[2 * step + half], i);
             }
-        } else {
-const RowWeights rows[2] = {RowWeights(tables_, from_quad(pair.scale[0], 2 * step)),
-                                        RowWeights(tables_, from_quad(pair.scale[0], 2 * step + 1))};
 #pragma unroll
-            for (int i = 0; i < T::fragments; i++) {
-                CodeIndex codes(permute_bytes(pair.codes[step].v[i], 0, 0x3120));  // row g in the low half, g + 8 behind it
-#pragma unroll
-                for (int half = 0; half < 2; half++) {
-                    uint32_t pairs[2];
-                    rows[half].look_up(codes, pairs);
-                    a[i].set(half, pairs[0]);
-                    a[i].set(half + 2, pairs[1]);
-                    codes.shift();
+            for (int byte = 0; byte < 4; byte++) {
+                const uint32_t weights = tables_.weights(pair.codes[step].v[i], byte, scales[byte % 2]);
+                if constexpr (T::backward) {
+                    a[i].set(byte % 2 * 2 + byte / 2, transpose_matrix(weights));
+                } else {
+                    a[i].set(byte, weights);
                 }
             }
         }
@@ -198,7 +186,7 @@ private:
     }
 
     const Nf4View &weight_;
-    Tables tables_;
+    DecodeTables tables_;
     int absmax_shift_, block_shift_;  // from blocks of 64 weights
     bool nested_;
     float offset_;
@@ -216,7 +204,7 @@ public:
     using Fragments = WgmmaFragment[T::fragments];
 
     static constexpr int64_t shared_bytes =
-        T::stages * T::box_bytes + WeightFragments<T>::Tables::shared_bytes + SharedArena::bytes_of(2 * T::stages * 8);
+        T::stages * T::box_bytes + DecodeTables::shared_bytes + SharedArena::bytes_of(2 * T::stages * 8);
 
     __device__ HopperProduct(const Product &p, const AdapterParts &adapter, SharedArena &arena)
         : p_(p),
@@ -404,7 +392,7 @@ private:
     int main_pairs_;  // of steps; where they are odd, the last one multiplies by 0
     Shared<bf16> ring_;
     uint64_t first_tile_;  // of the ring, as wgmma takes it
-    typename WeightFragments<T>::Tables tables_;
+    DecodeTables tables_;
     Shared<uint64_t> mbarriers_;
 };
 

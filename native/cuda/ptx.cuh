@@ -40,10 +40,9 @@ __device__ inline uint32_t ballot(bool predicate, Place = Place::here()) {
 
 // ---- bytes
 
-// Byte i of the result is the one that nibble i of the low half of `which`, 0 to 7, says: of `low` or, from 4 on, of `high`
-// ("prmt").
-__device__ inline uint32_t permute_bytes(uint32_t low, uint32_t high, uint32_t which) {
-    return __byte_perm(low, high, which);
+// `first` (below 256), and byte i of `word` as the second byte.
+__device__ inline uint32_t second_byte(uint32_t first, uint32_t word, int i) {
+    return __byte_perm(word, first, 0x5504u | static_cast<uint32_t>(i) << 4);
 }
 
 // ---- asynchronous copies into shared memory

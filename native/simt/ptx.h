@@ -59,12 +59,7 @@ uint32_t ballot(bool predicate, Place place = Place::here());
 
 // ---- bytes
 
-inline uint32_t permute_bytes(uint32_t low, uint32_t high, uint32_t which) {
-    const uint64_t bytes = uint64_t{high} << 32 | low;
-    uint32_t result = 0;
-    for (int i = 0; i < 4; i++) result |= static_cast<uint32_t>(bytes >> (8 * (which >> (4 * i) & 7)) & 255) << (8 * i);
-    return result;
-}
+inline uint32_t second_byte(uint32_t first, uint32_t word, int i) { return first | (word >> (8 * i) & 255u) << 8; }
 
 // ---- asynchronous copies: the destination is poisoned until the copy lands, as late as the waits allow
 
