@@ -11,28 +11,29 @@
 //
 //   shared memory, in order              256 tokens   128 tokens
 //     ring of boxes [tokens][64]          4 x 32 KB    8 x 16 KB   128-byte rows, chunks exchanged (chunk ^ row % 8)
-//     adapter: tokens [tokens][64]            32 KB        16 KB   the same layout, written by the consumers
-//     adapter: features [128][64]             16 KB        16 KB
-//     tables of decoding                      33 KB        33 KB   nf4_decode.cuh
+//     tables of decoding                      65 KB        65 KB   nf4_decode.cuh
 //     mbarriers full, empty                    64 B        128 B
 //
-// Weights come straight from global memory, one step ahead, 16 bytes a lane: a warp's part of a step is one tile of
-// fragment bytes (nf4_weight.cuh), 512 contiguous bytes that nobody else in the block needs, so that shared memory
+// Weights come straight from global memory, a pair of steps ahead, 16 bytes a lane and step: a warp's part of a step is one
+// tile of fragment bytes (nf4_weight.cuh), 512 contiguous bytes that nobody else in the block needs, so that shared memory
 // would add traffic and save nothing. Forward, a lane's word i of its tile is its A fragment of k = 16 i ... For dx the
 // reduction runs over the tile's rows: word w (the warp's) of four tiles, and each 8x8 block is transposed between
 // lanes (movmatrix): 16 for a step and warp, where a detour through shared memory would write and read all weights.
 //
-// One step of a consumer, for each of four fragments:  wait until the product that used the fragment a step ago is
-// done; decode; fence; multiply. So up to three products are on their way while the next fragment is decoded, and a
-// box goes back to the producer when the last product of its step is done.
+// One step of a consumer:  wait for the box; fence; four products, one of 16 of k each; wait for those of the step before,
+// whose box goes back; decode the next step's four fragments, while these are multiplied.
 //
-// Budget of a step with 256 tokens, in clocks of an SM (a model: nobody has measured it): tensor cores 1024; shared
-// memory 512 for B and 256 for the table; issue slots of each scheduler 2 warps x 250 of 1024. Floor: 2 m n k / 790
-// TFLOP/s on an H100. L2: 32 KB of x and 4.5 KB of weights for each step and block.
+// What a step of 256 tokens takes, in clocks of an SM: tensor cores 1024; shared memory 512 for B, 256 for the box that
+// arrives and 256 for the table; each scheduler issues for two warps, 140 instructions each forward and 225 for dx. Measured
+// on an H200: 1370 and 1780, for which shared memory and its queue are the reason: half of the samples of a profile wait for
+// a look-up. Instructions count, too, as a warp gets one in four or five clocks here. Looking weights up in registers
+// (byte permutations, in the manner of a 16-entry table) takes no shared memory and twice the instructions: 10 % slower.
+// Floor: 2 m n k / 790 TFLOP/s. L2: 32 KB of x and 4.5 KB of weights for each step and block.
 //
 // Sums begin with the adapter's product, then go over ascending k: the bits of product_bf16.cuh, as far as the two
-// instructions round alike. An adapter with dropout (dx) stays there: factors between the two products would need the
-// sums in other registers, and there are no more.
+// instructions round alike. The adapter's factors come as BF16 parts (adapter_parts.cuh), so that its steps are like the
+// others. An adapter with dropout (dx) stays there: factors between the two products would need the sums in other registers,
+// and there are no more.
 //
 //     NF4J_SIMT_DEVICE=H100 make simt-run OP=nf4_matmul M=70 N=256 K=256
 #pragma once

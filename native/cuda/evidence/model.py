@@ -204,7 +204,7 @@ def main():
     for name in ("cuobjdump", "library", "ptxas"):
         parser.add_argument(f"--{name}", required=True)
     options = parser.parse_args()
-    print("A model from machine code and data sheets, not a measurement: no GPU has run this.\n")
+    print("A model from machine code and data sheets, not a measurement.\n")
     print("| on | kernel | problem | " + " | ".join(COLUMNS) + " | model, us | of floor | limit |")
     print("|---|---|---|" + "--:|" * len(COLUMNS) + "--:|--:|---|")
     for device in (Device("A100"), Device("H100")):
