@@ -125,7 +125,7 @@ step graphs 20 "$KIT/lib/test/graph_test" "$BACKEND"
 steps 'training fixtures' 60 fixtures
 for family in nf4 lora optim layers; do steps "kernels: $family" 60 kernels $family; done
 steps 'QLoRA beside LoRA' 70 race
-steps 'PEFT' 60 peft
+steps 'PEFT' 90 peft
 steps demo 60 demo
 for tool in memcheck racecheck synccheck; do steps "compute-sanitizer: $tool" 40 sanitize $tool; done
 if [ -f "$OUT/clocks.csv" ]; then
