@@ -75,7 +75,8 @@ private:
     __device__ Vector<uint32_t, 2> to_features(const Vector<uint32_t, 2> &quad) const {
         const uint32_t first = from((0x1320 >> 4 * quad_lane_) & 3, outer_ ? quad.v[0] : quad.v[1]),
                        second = from((0x3102 >> 4 * quad_lane_) & 3, outer_ ? quad.v[1] : quad.v[0]);
-        const uint32_t low = transpose_matrix(outer_ ? first : second), high = transpose_matrix(outer_ ? second : first);
+        const uint32_t low = transpose_matrix(outer_ ? first : second),
+                       high = transpose_matrix(outer_ ? second : first);
         return {{low, high}};
     }
 

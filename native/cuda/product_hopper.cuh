@@ -103,7 +103,8 @@ public:
         if constexpr (T::backward) {
             at_ = 0;
             tile_col_ = smaller(feature / nf4_tile_cols, tile_cols_ - 1);
-            codes_from_ = weight_.codes + tile_col_ * nf4_tile_bytes + lane_id() * 16 + feature % nf4_tile_cols / 16 * 4;
+            codes_from_ =
+                weight_.codes + tile_col_ * nf4_tile_bytes + lane_id() * 16 + feature % nf4_tile_cols / 16 * 4;
         } else {
             const uint32_t tile_row = smaller(feature, last_row_) / nf4_tile_rows;
             const uint32_t row = smaller(tile_row * nf4_tile_rows + lane_id() / 4 + lane_id() % 2 * 8, last_row_);
@@ -193,9 +194,9 @@ private:
     float offset_;
     uint32_t last_row_, tile_cols_;
     const uint8_t *codes_from_;
-    uint32_t at_;         // forward: the next column of tiles, for dx row of tiles. Of this lane's scale
-    uint32_t blocks_;     // forward: up to the row of this lane's scale
-    uint32_t tile_col_;   // for dx
+    uint32_t at_;        // forward: the next column of tiles, for dx row of tiles. Of this lane's scale
+    uint32_t blocks_;    // forward: up to the row of this lane's scale
+    uint32_t tile_col_;  // for dx
 };
 
 template <class T>
@@ -376,7 +377,8 @@ private:
 
     __device__ void load_adapter(int64_t feature0, int step, Fragments &a) const {
         const int64_t feature = feature0 + warp_id() * AdapterParts::feature_rows;
-        const bf16 *from = adapter_.features + feature * adapter_.depth + (step * T::fragments * warp_size + lane_id()) * 8;
+        const bf16 *from =
+            adapter_.features + feature * adapter_.depth + (step * T::fragments * warp_size + lane_id()) * 8;
         const bool there = feature < p_.n;
 #pragma unroll
         for (int i = 0; i < T::fragments; i++) {

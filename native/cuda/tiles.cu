@@ -18,7 +18,8 @@ bool fits(const Variant &v, const ProductShape &s, const Traits &device) {
     return v.bf16 == s.bf16 && v.access <= s.access && v.weight <= s.weight &&
            v.least_capability <= device.capability && device.capability <= v.most_capability && v.least_m <= s.m &&
            s.m <= v.most_m && tiles_of(v, s) >= v.least_tiles &&
-           !(s.part_of_rows && (v.least_m > 1 || v.most_m != any_m)) && !(on_wgmma(v) && (s.adapter_by_elements || s.k == 0));
+           !(s.part_of_rows && (v.least_m > 1 || v.most_m != any_m)) &&
+           !(on_wgmma(v) && (s.adapter_by_elements || s.k == 0));
 }
 
 // The fewest splits of `steps`, none shorter than `least_steps`, that keep four of five places for blocks busy to the

@@ -65,7 +65,7 @@ struct ProductShape {
     bool bf16;  // the type of the activations, else F32
     Access access;
     Weight weight;
-    bool part_of_rows;  // of those of one call: the kernel may not follow from their number
+    bool part_of_rows;         // of those of one call: the kernel may not follow from their number
     bool adapter_by_elements;  // there is one whose sums are masked, or for whose parts the workspace has no room
 };
 
