@@ -56,8 +56,8 @@ def main_loop(code):
     def weight(loop):
         inside = [x.kind for x in code[loop[0]:loop[1] + 1]]
         tensor = any(k.startswith(TENSOR) for k in inside)
-        # Not the loop of a LoRA adapter; wgmma's dx has narrow loads and turns what it decodes.
-        ahead = any(kind in inside for kind in ("cp.async", "ldg.128", "movmatrix"))
+        # Not the loop of a LoRA adapter, which neither copies ahead nor looks weights up.
+        ahead = any(kind in inside for kind in ("cp.async", "lds.64"))
         innermost = not any(o != loop and loop[0] <= o[0] and o[1] <= loop[1] for o in found)
         return (True, ahead, -len(inside), 0) if tensor else (False, innermost, inside.count("ffma"), len(inside))
 
