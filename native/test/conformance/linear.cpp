@@ -9,7 +9,8 @@ struct Product {
     int64_t m, n, k;  // tokens, out, in
     int32_t dtype;
     LayerOptions layer;
-    bool aligned = false;
+    bool aligned = false;          // rows that copies can fetch
+    bool results_aligned = false;  // and into which four elements go at once
 };
 
 void fill(Matrix &m, bool exact, Random &random) { exact ? m.integers(random, -2, 2) : m.normals(random); }
@@ -19,6 +20,7 @@ void build_forward(const Product &c, Problem &p, Random &random) {
     const int x = p.input("x", c.m, c.k, c.dtype, Tokens::rows), y = p.output("y", c.m, c.n, c.dtype, Tokens::rows);
     fill(p[x], c.layer.exact, random);
     if (c.aligned) p.align(x);
+    if (c.results_aligned) p.align(y);
     p.exact = c.layer.exact;
     p.invoke = [=](const Call &call) {
         return nf4j_nf4_matmul(call.stream, call[x], call.weight(layer.nf4), call[layer.bias], call[y]);
@@ -45,6 +47,7 @@ void build_backward(const Product &c, Problem &p, Random &random) {
     const int dy = p.input("dy", c.m, c.n, c.dtype, Tokens::rows), dx = p.output("dx", c.m, c.k, c.dtype, Tokens::rows);
     fill(p[dy], c.layer.exact, random);
     if (c.aligned) p.align(dy);
+    if (c.results_aligned) p.align(dx);
     p.exact = c.layer.exact;
     p.invoke = [=](const Call &call) {
         return nf4j_nf4_matmul_backward(call.stream, call[dy], call.weight(layer.nf4), call[dx]);
@@ -74,7 +77,7 @@ void add_linear(Suite &suite) {
     int number = 0;
     const auto add = [&](Product c) {
         const std::string what = text("m%d-n%d-k%d-%s-%s", static_cast<int>(c.m), static_cast<int>(c.n),
-                                      static_cast<int>(c.k), name_of(c.dtype), c.aligned ? "aligned-" : "");
+                                      static_cast<int>(c.k), name_of(c.dtype), c.results_aligned ? "all-aligned-" : c.aligned ? "aligned-" : "");
         const bool large = c.m * c.n * c.k > 300000;
         suite.add(
             "nf4_matmul", what + describe(c.layer), [c](Problem &p, Random &random) { build_forward(c, p, random); },
@@ -143,6 +146,11 @@ void add_linear(Suite &suite) {
                 number++;
             }
         }
+    }
+    for (bool exact : {false, true}) {
+        add({70, 72, 64, NF4J_BF16, {NF4J_F32, 64, true, NF4J_F32, exact}, true, true});
+        add({130, 152, 192, NF4J_BF16, {NF4J_F32, 64, !exact, 0, exact}, true, true});
+        add({257, 132, 128, NF4J_BF16, {NF4J_F32, 128, true, NF4J_BF16, exact}, true, true});
     }
     // Larger than a block of the cpu's product, and a share for each thread.
     add({257, 330, 300, NF4J_F32, {NF4J_F32, 64, true, 0, true}});

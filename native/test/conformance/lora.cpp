@@ -11,7 +11,7 @@ struct Lora {
     int32_t dtype, adapter;
     LayerOptions base;
     float alpha, dropout = 0;
-    bool stabilized = false, accumulate = false, aligned = false;
+    bool stabilized = false, accumulate = false, aligned = false, results_aligned = false;
     uint64_t seed = 0x123456789abcdefu;
     // Mistakes.
     bool no_scale = false, base_drops = false;
@@ -161,6 +161,7 @@ void build_forward(const Lora &c, Problem &p, Random &random) {
     Arguments g = make_arguments(c, p, random);
     g.u = p.output("u", c.m, c.rank, NF4J_F32, Tokens::rows);
     g.y = p.output("y", c.m, c.out, c.dtype, Tokens::rows);
+    if (c.results_aligned) p.align(g.y);
     add_device_seed(c, g, p);
     const auto run = [=](const Call &call, const Structs &s) {
         return nf4j_lora_forward(call.stream, call[g.x], &s.base, &s.lora, call[g.u], call[g.y]);
@@ -203,6 +204,7 @@ void build_backward(const Lora &c, Problem &p, Random &random) {
     add_device_seed(c, g, p);
     for (int matrix : {g.dy, g.u, g.da, g.db}) fill(c, p[matrix], random);
     if (c.aligned) p.align(g.dy);
+    if (c.results_aligned) p.align(g.dx);
     if (c.accumulate) fill(c, p[g.dx], random);
     const auto run = [=](const Call &call, const Structs &s, const nf4j_tensor *dx) {
         return nf4j_lora_backward(call.stream, call[g.x], call[g.dy], call[g.u], &s.base, &s.lora, c.accumulate,
@@ -230,7 +232,7 @@ std::string describe(const Lora &c) {
     what += describe(c.base);
     if (c.dropout > 0) what += text("-p%g", static_cast<double>(c.dropout));
     if (c.stabilized) what += "-stabilized";
-    if (c.aligned) what += "-aligned";
+    if (c.aligned) what += c.results_aligned ? "-all-aligned" : "-aligned";
     return what + (c.accumulate ? "-accumulate" : "");
 }
 
@@ -263,6 +265,9 @@ void add_lora(Suite &suite) {
         {65, 72, 64, 4, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_F32}, 6, 0, false, true, true},
         {70, 66, 64, 17, NF4J_BF16, NF4J_BF16, {NF4J_F32, 256}, 5, 0.1f, false, false, true},
         {257, 72, 128, 16, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_BF16, true}, 32, 0, false, true, true},
+        {70, 72, 128, 5, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_F32}, 6, 0, false, true, true, true},
+        {130, 80, 192, 24, NF4J_BF16, NF4J_BF16, {NF4J_F32, 64, false}, 5, 0, true, true, true, true},
+        {257, 72, 128, 16, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_BF16, true}, 32, 0, false, true, true, true},
         // layers without inputs, without outputs
         {3, 33, 0, 4, NF4J_BF16, NF4J_F32, {NF4J_BF16, 0, false, NF4J_F32}, 6, 0.5f},
         {5, 0, 70, 4, NF4J_BF16, NF4J_F32, {NF4J_BF16}, 6},
