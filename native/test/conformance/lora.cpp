@@ -265,8 +265,8 @@ void add_lora(Suite &suite) {
         {65, 72, 64, 4, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_F32}, 6, 0, false, true, true},
         {70, 66, 64, 17, NF4J_BF16, NF4J_BF16, {NF4J_F32, 256}, 5, 0.1f, false, false, true},
         {257, 72, 128, 16, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_BF16, true}, 32, 0, false, true, true},
-        {70, 72, 128, 5, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_F32}, 6, 0, false, true, true, true},
-        {130, 80, 192, 24, NF4J_BF16, NF4J_BF16, {NF4J_F32, 64, false}, 5, 0, true, true, true, true},
+        {70, 28, 128, 5, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_F32}, 6, 0, false, true, true, true},
+        {66, 20, 192, 24, NF4J_BF16, NF4J_BF16, {NF4J_F32, 64, false}, 5, 0, true, true, true, true},
         {257, 72, 128, 16, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_BF16, true}, 32, 0, false, true, true, true},
         // layers without inputs, without outputs
         {3, 33, 0, 4, NF4J_BF16, NF4J_F32, {NF4J_BF16, 0, false, NF4J_F32}, 6, 0.5f},
