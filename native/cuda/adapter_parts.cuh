@@ -6,7 +6,9 @@
 //   tokens    [m, depth], which tensor copies fetch
 //   features  [tiles of 16 features][depth / 16][lane] A fragments of mma.m16n8k16, 16 bytes each
 //
-// Floor: a few bytes for each token and feature, 3 us of launch.
+// Floor: what is written, 2 * depth bytes for each token and feature, over the bandwidth of memory.
+//
+//     NF4J_SIMT_DEVICE=H100 make simt-run OP=lora_forward M=70 N=256 K=256
 #pragma once
 
 #include "cuda/bf16_tile.cuh"

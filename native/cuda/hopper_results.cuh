@@ -7,6 +7,8 @@
 //                            after movmatrix                          after the exchange
 //   features        0 1   2 3   4 5   6 7   8 9  ...          0 1 2 3   4 5 6 7   8 ... 11  12 ... 15
 //   lane t of quad   0     1     2     3     0   ...             0         1         2          3
+//
+//     NF4J_SIMT_DEVICE=H100 make simt-run OP=nf4_matmul M=70 N=256 K=256
 #pragma once
 
 #include "cuda/operand.cuh"
