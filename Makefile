@@ -81,6 +81,9 @@ $(NATIVE)/obj/simt/%.o: native/%.cu
 	@mkdir -p $(@D)
 	$(CXX) -x c++ $(CXXFLAGS) $(SIMT_FLAGS) -MMD -MP -c $< -o $@
 
+# It includes a header of the kernels.
+$(NATIVE)/obj/simt/cublas.o: CPPFLAGS_ += -Wno-unknown-pragmas
+
 -include $(SIMT_OBJECTS:.o=.d)
 
 # Tests of simt itself are kernels, so they are linked with its objects.

@@ -1,10 +1,11 @@
-// The factors of an adapter's product as BF16 parts, in the order in which product_hopper.cuh takes them: made once for a
-// call, where each of its tiles would have to make them again.
+// The factors of an adapter's product as BF16 parts, in the order in which product_hopper.cuh or cuBLAS takes them: made once
+// for a call, where each of its tiles would have to make them again.
 //
 // k runs through the products of parts (Parts in bf16_tile.cuh) and is filled up with 0 to whole steps of 64:
 //
 //   tokens    [m, depth], which tensor copies fetch
-//   features  [tiles of 16 features][depth / 16][lane] A fragments of mma.m16n8k16, 16 bytes each
+//   features  for product_hopper.cuh: [tiles of 16 features][depth / 16][lane] A fragments of mma.m16n8k16, 16 bytes each
+//             for cuBLAS: [n, depth]
 //
 // Floor: what is written, 2 * depth bytes for each token and feature, over the bandwidth of memory.
 //
@@ -36,11 +37,12 @@ struct AdapterParts {
     int64_t bytes = 0;
 };
 
-// One lane's 16 bytes of the features, or eight elements of a token.
+// One lane's 16 bytes of the features, or eight elements of a row.
 struct SplitAdapter {
     Segment s;
     AdapterParts to;
     int64_t token_elements;
+    bool feature_rows;  // else fragments
 
     static constexpr int width = 8;
     bool aligned() const { return true; }
@@ -48,11 +50,15 @@ struct SplitAdapter {
     __device__ void operator()(int64_t, const Columns<width> &columns) const {
         const Parts parts(s.left.parts, s.right.parts, s.k, true);
         Vector<bf16, width> eight;
-        if (columns.first < token_elements) {
-            const int64_t token = columns.first / to.depth, k = columns.first - token * to.depth;
+        const bool of_tokens = columns.first < token_elements;
+        if (of_tokens || feature_rows) {
+            const int64_t first = of_tokens ? columns.first : columns.first - token_elements;
+            const int64_t outer = first / to.depth, k = first - outer * to.depth;
+            const Operand &x = of_tokens ? s.left : s.right;
+            const uint32_t digits = of_tokens ? parts.left : parts.right;
 #pragma unroll
-            for (int e = 0; e < width; e++) eight.v[e] = part_at(s.left, parts, parts.left, token, k + e);
-            store_global(to.tokens + columns.first, eight);
+            for (int e = 0; e < width; e++) eight.v[e] = part_at(x, parts, digits, outer, k + e);
+            store_global((of_tokens ? to.tokens : to.features) + first, eight);
             return;
         }
         const int64_t chunk = (columns.first - token_elements) / width, lane = chunk % warp_size,
@@ -75,10 +81,17 @@ private:
     }
 };
 
+// Fragments of the features.
 inline int32_t split_adapter(nf4j_stream *stream, const char *name, const Segment &s, int64_t m, int64_t n,
                              const AdapterParts &to) {
-    const int64_t feature_elements = ceil_div(n, AdapterParts::feature_rows) * AdapterParts::feature_rows * to.depth;
-    return for_each_element(stream, name, 1, m * to.depth + feature_elements, SplitAdapter{s, to, m * to.depth});
+    const int64_t features = ceil_div(n, AdapterParts::feature_rows) * AdapterParts::feature_rows;
+    return for_each_element(stream, name, 1, (m + features) * to.depth, SplitAdapter{s, to, m * to.depth, false});
+}
+
+// Rows of the features.
+inline int32_t split_adapter_rows(nf4j_stream *stream, const char *name, const Segment &s, int64_t m, int64_t n,
+                                  const AdapterParts &to) {
+    return for_each_element(stream, name, 1, (m + n) * to.depth, SplitAdapter{s, to, m * to.depth, true});
 }
 
 }  // namespace nf4j::cuda

@@ -10,7 +10,6 @@
 #include <dlfcn.h>
 #include <glob.h>
 
-#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -27,9 +26,6 @@ constexpr int disallow_reduced_precision_reduction = 16;
 
 // 32 MiB are what cuBLAS asks for on Hopper; elsewhere it takes less.
 constexpr size_t cublas_workspace_bytes = size_t{32} << 20;
-
-// A product that fills a GPU. Below, a launch of ours costs less, and decoding keeps a row's bits whatever the batch.
-constexpr int64_t least_rows = 128, least_columns = 128, least_work = int64_t{1} << 28;
 
 struct Cublas {
     int (*create)(void **handle) = nullptr;
@@ -131,10 +127,6 @@ const Cublas &library() {
 
 int32_t refuse(const char *what, int error) { return fail(NF4J_INTERNAL, "cuda: cuBLAS: %s: status %d", what, error); }
 
-bool plain(const Operand &x) {
-    return x.is_bf16 && !x.is_nf4 && !x.masked && x.scale == 1 && x.parts == 1 && x.ld <= INT_MAX;
-}
-
 }  // namespace
 
 const char *cublas_description() { return library().description.c_str(); }
@@ -158,15 +150,7 @@ void cublas_close(GpuStream *stream) {
     cudaFree(stream->cublas_workspace);
 }
 
-bool cublas_takes_size(const nf4j_stream *stream, int64_t m, int64_t n, int64_t k, int32_t dtype) {
-    return static_cast<GpuStream *>(stream->impl)->cublas && dtype == NF4J_BF16 && m >= least_rows &&
-           n >= least_columns && k > 0 && m * n >= least_work / k && m <= INT_MAX && n <= INT_MAX && k <= INT_MAX;
-}
-
-bool cublas_takes(const nf4j_stream *stream, const Product &p, int32_t dtype) {
-    return cublas_takes_size(stream, p.m, p.n, p.main.k, dtype) && plain(p.main.left) && plain(p.main.right) &&
-           p.adapter.k == 0 && !p.bias.data && p.ldc <= INT_MAX;
-}
+bool has_cublas(const nf4j_stream *stream) { return static_cast<GpuStream *>(stream->impl)->cublas != nullptr; }
 
 // cuBLAS is column-major: it computes c^T = right * left^T, whose columns are our rows.
 int32_t cublas_multiply(nf4j_stream *stream, const char *name, const Product &p) {

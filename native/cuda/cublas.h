@@ -1,5 +1,4 @@
-// cuBLAS, where the machine has it: for plain products of BF16 matrices that are large enough to be worth it, such as a
-// language model's head. Everything else, and everything where there is no cuBLAS, runs on the kernels of product.cu.
+// cuBLAS, where the machine has it. What it takes, product_cublas.cu decides.
 #pragma once
 
 #include "core/backend.h"
@@ -8,10 +7,10 @@ namespace nf4j::cuda {
 
 struct Product;
 
-// Whether cuBLAS takes products c [m, n] of this size, if they are plain, and whether it takes this one. Small ones run on
-// our own kernels, which give a row the same bits whatever the number of rows.
-bool cublas_takes_size(const nf4j_stream *stream, int64_t m, int64_t n, int64_t k, int32_t dtype);
-bool cublas_takes(const nf4j_stream *stream, const Product &product, int32_t dtype);
+// Whether the stream has one.
+bool has_cublas(const nf4j_stream *stream);
+
+// c = alpha * (left * right) + beta * c, of dense BF16 factors; the product's adapter and bias are no business of it.
 int32_t cublas_multiply(nf4j_stream *stream, const char *name, const Product &product);
 
 // Which library was found, or why none was: one line.

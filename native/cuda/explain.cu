@@ -1,9 +1,8 @@
 #include "cuda/explain.h"
 
-#include "cuda/cublas.h"
 #include "cuda/devices.h"
 #include "cuda/elementwise.cuh"
-#include "cuda/product.h"
+#include "cuda/product_cublas.h"
 
 #include <algorithm>
 #include <cstdarg>
@@ -124,29 +123,39 @@ int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, in
     const int64_t tokens = std::max<int64_t>(m, 1);
     const auto product = [&](int64_t columns, int64_t depth, Weight weight, bool part_of_rows) {
         const Access access = weight == Weight::nf4 ? Access::rows : Access::copied;
-        explain_product({tokens, columns, depth, dtype == NF4J_BF16, access, weight, part_of_rows, false}, stream,
+        explain_product({tokens, columns, depth, dtype == NF4J_BF16, access, weight, part_of_rows, false, 0}, stream,
                         text);
     };
     const char *sums = dtype == NF4J_BF16 ? "; the adapters' partial sums take what is left of the workspace" : "";
     const Weight nf4 = k % nf4_tile_cols == 0 ? Weight::nf4_row_scales : Weight::nf4;
+    // Another number of rows is another kernel of cuBLAS': it stands before the first comma.
+    const auto product_with_panels = [&](int64_t columns, int64_t depth, bool backward) {
+        const int64_t panel = nf4 == Weight::nf4_row_scales
+                                  ? cublas_panel_columns(stream, tokens, columns, depth, dtype, backward, 0)
+                                  : 0;
+        if (panel > 0) {
+            text.add(
+                "cuBLAS for m = %lld on weights dequantized for %lld columns of c at once, where rows are aligned%s; else ",
+                static_cast<long long>(m), static_cast<long long>(panel), backward ? "" : " and there is no bias");
+        }
+        product(columns, depth, nf4, false);
+    };
     switch (operation) {
-        case NF4J_OP_NF4_MATMUL: product(n, k, nf4, false); break;
+        case NF4J_OP_NF4_MATMUL: product_with_panels(n, k, false); break;
         case NF4J_OP_LORA_FORWARD:
             product(n, k, nf4, false);
             text.add("%s", sums);
             break;
-        case NF4J_OP_NF4_MATMUL_BACKWARD: product(k, n, nf4, false); break;
+        case NF4J_OP_NF4_MATMUL_BACKWARD: product_with_panels(k, n, true); break;
         case NF4J_OP_LORA_BACKWARD:
-            product(k, n, nf4, false);
+            product_with_panels(k, n, true);
             text.add("; the workspace also has du, %lld bytes for each rank%s", static_cast<long long>(tokens * 4),
                      sums);
             break;
         case NF4J_OP_DENSE_MATMUL:
         case NF4J_OP_LOSS:
-            // Another number of rows is another kernel of cuBLAS': it stands before the first comma.
             if (cublas_takes_size(stream, m, n, k, dtype)) {
-                text.add("cuBLAS for m = %lld, where both factors are BF16 without a bias; else ",
-                         static_cast<long long>(m));
+                text.add("cuBLAS for m = %lld, where both factors are BF16; else ", static_cast<long long>(m));
             }
             product(n, k, Weight::dense, operation == NF4J_OP_LOSS);
             if (operation == NF4J_OP_LOSS) {

@@ -18,8 +18,14 @@ namespace nf4j::cuda {
 
 class HopperResults {
 public:
-    __device__ HopperResults(const Output &p, int64_t feature0, int64_t token0)
-        : p_(p), feature0_(feature0), token0_(token0), quad_lane_(lane_id() % 4), outer_(quad_lane_ % 3 == 0) {
+    // Split s of k has its sums as rows s * m ... of c.
+    __device__ HopperResults(const Output &p, int64_t feature0, int64_t token0, int64_t split)
+        : p_(p),
+          feature0_(feature0),
+          token0_(token0),
+          first_row_(split * p.m),
+          quad_lane_(lane_id() % 4),
+          outer_(quad_lane_ % 3 == 0) {
         const int64_t j = feature0 + lane_id() / 4;
         for (int half = 0; half < 2; half++) biases_[half] = bias(j + 8 * half);
     }
@@ -38,7 +44,7 @@ private:
     __device__ void store_quads(const WgmmaSums<Tokens> &sums) const {
         int64_t token = token0_ + lane_id() / 4;
         const int64_t j = feature0_ + quad_lane_ * 4;
-        bf16 *to = static_cast<bf16 *>(p_.c) + token * p_.ldc + j;
+        bf16 *to = static_cast<bf16 *>(p_.c) + (first_row_ + token) * p_.ldc + j;
 #pragma unroll
         for (int b = 0; b < Tokens / 8; b++) {
             const bool there = token < p_.m && j < p_.n;
@@ -90,7 +96,7 @@ private:
     template <typename C, int Tokens>
     __device__ void store_elements(const WgmmaSums<Tokens> &sums) const {
         const int64_t i0 = token0_ + lane_id() % 4 * 2, j = feature0_ + lane_id() / 4;
-        C *block = static_cast<C *>(p_.c) + i0 * p_.ldc + j;  // of 8 tokens
+        C *block = static_cast<C *>(p_.c) + (first_row_ + i0) * p_.ldc + j;  // of 8 tokens
 #pragma unroll
         for (int r = 0; r < WgmmaSums<Tokens>::registers; r++) {
             const int64_t i = i0 + r / 4 * 8 + r % 2;
@@ -109,7 +115,7 @@ private:
     __device__ float bias(int64_t j) const { return p_.bias.data && j < p_.n ? p_.bias.load(j) : -0.0f; }
 
     const Output &p_;
-    int64_t feature0_, token0_;
+    int64_t feature0_, token0_, first_row_;
     int quad_lane_;
     bool outer_;  // lanes 0 and 3 of a quad, else 1 and 2
     float biases_[2];

@@ -3,6 +3,7 @@
 #include "cuda/device.h"
 #include "cuda/families.h"
 #include "cuda/nf4_dequantize.cuh"
+#include "cuda/product.h"
 
 #include <algorithm>
 
@@ -92,17 +93,22 @@ int32_t nf4_quantize(nf4j_stream *stream, const nf4j_tensor *w, const nf4j_nf4_w
     }
 }
 
+int32_t dequantize_panel(nf4j_stream *stream, const Nf4View &weight, int64_t first_row, int64_t first_col,
+                         const nf4j_tensor *out) {
+    if (out->rows == 0) return NF4J_OK;
+    const int64_t tile_cols = out->cols / nf4_tile_cols;
+    const int64_t tiles = ceil_div(first_row % nf4_tile_rows + out->rows, nf4_tile_rows) * tile_cols;
+    const int64_t enough = ceil_div(tiles, dequantize_warps * dequantize_least_tiles);
+    const int64_t places = int64_t{dequantize_blocks_per_multiprocessor} * traits_of(stream).multiprocessors;
+    return launch(stream, "nf4_dequantize", std::min(enough, places), dequantize_threads, DecodeTables::shared_bytes,
+                  nf4_dequantize_kernel, weight, first_row, out->rows, first_col / nf4_tile_cols, tile_cols,
+                  matrix_of<bf16>(out));
+}
+
 int32_t nf4_dequantize(nf4j_stream *stream, const nf4j_nf4_weight *weight, int64_t first_row, const nf4j_tensor *out) {
     const Nf4View view = nf4_view(weight);
-    if (out->dtype == NF4J_BF16 && view.scale_per_row && matrix_of<bf16>(out).is_aligned()) {
-        if (out->rows == 0) return NF4J_OK;
-        const int64_t tiles = ceil_div(first_row % nf4_tile_rows + out->rows, nf4_tile_rows) * view.tile_cols;
-        const int64_t enough = ceil_div(tiles, dequantize_warps * dequantize_least_tiles);
-        const int64_t places = int64_t{dequantize_blocks_per_multiprocessor} * traits_of(stream).multiprocessors;
-        return launch(stream, "nf4_dequantize", std::min(enough, places), dequantize_threads,
-                      DecodeTables::shared_bytes, nf4_dequantize_kernel, view, first_row, out->rows,
-                      matrix_of<bf16>(out));
-    }
+    if (out->dtype == NF4J_BF16 && view.scale_per_row && matrix_of<bf16>(out).is_aligned())
+        return dequantize_panel(stream, view, first_row, 0, out);
     const auto run = [&](auto type) {
         using T = decltype(type);
         return for_each_element(stream, "nf4_dequantize", out->rows, out->cols,

@@ -1,4 +1,4 @@
-// out [rows, cols] = the weight's rows from first_row on, round(code * scale).
+// out [rows, cols] = the weight's elements from first_row and first_col on, round(code * scale).
 //
 // BF16 whose rows begin at multiples of 16 bytes, from a weight whose tiles have a scale for each row: a warp decodes a tile
 // of 16x64, by rows (nf4_rows.cuh). Its lanes exchange bytes before they decode them to four times as many. A store of a
@@ -22,14 +22,15 @@ constexpr int dequantize_threads = 256, dequantize_warps = dequantize_threads / 
 constexpr int dequantize_blocks_per_multiprocessor = 4, dequantize_least_tiles = 2;
 
 static __global__ void __launch_bounds__(dequantize_threads, dequantize_blocks_per_multiprocessor)
-    nf4_dequantize_kernel(Nf4View weight, int64_t first_row, int64_t rows, Matrix<bf16> out) {
+    nf4_dequantize_kernel(Nf4View weight, int64_t first_row, int64_t rows, int64_t first_tile_col, int64_t tile_cols,
+                          Matrix<bf16> out) {
     SharedArena arena;
     const DecodeTables tables(arena);
     tables.fill(weight, dequantize_threads);
     sync_threads();
-    const int64_t across = weight.tile_cols, first_band = first_row / nf4_tile_rows,
+    const int64_t first_band = first_row / nf4_tile_rows,
                   bands = ceil_div(first_row + rows, nf4_tile_rows) - first_band;
-    const auto tiles = static_cast<uint32_t>(bands * across), tiles_of_band = static_cast<uint32_t>(across);
+    const auto tiles = static_cast<uint32_t>(bands * tile_cols), tiles_of_band = static_cast<uint32_t>(tile_cols);
     const auto step = static_cast<uint32_t>(grid_blocks() * dequantize_warps);
     auto tile = static_cast<uint32_t>(block_id() * dequantize_warps + warp_id());
 
@@ -38,7 +39,7 @@ static __global__ void __launch_bounds__(dequantize_threads, dequantize_blocks_p
     const auto fetch = [&](uint32_t of) {
         if (of >= tiles) return;
         const int64_t band = first_band + of / tiles_of_band;
-        const auto col = static_cast<int>(of % tiles_of_band);
+        const auto col = static_cast<int>(first_tile_col + of % tiles_of_band);
         codes = load_global_once(weight.tile(band, col) + lane_id() * 16);
         scales.fetch(static_cast<int>(band) * nf4_tile_rows + row_of_part(0), col);
     };

@@ -1,9 +1,9 @@
 #include "cuda/product.h"
 
 #include "cuda/adapter_parts.cuh"
-#include "cuda/cublas.h"
 #include "cuda/device.h"
 #include "cuda/launch.h"
+#include "cuda/product_cublas.h"
 #include "cuda/product_f32.cuh"
 #include "cuda/split.cuh"
 
@@ -87,7 +87,7 @@ bool can_be_copied(const Operand &x) {
     return x.is_bf16 && !x.masked && x.scale == 1 && x.ld % 8 == 0 && reinterpret_cast<uintptr_t>(x.data) % 16 == 0;
 }
 
-ProductShape shape_of(const Product &p, int32_t dtype, int64_t workspace_bytes) {
+ProductShape shape_of(const Product &p, int32_t dtype) {
     const Operand &left = p.main.left, &right = p.main.right;
     const bool rows = can_be_copied(left) && left.k_contiguous && left.parts == 1;
     const bool copied = rows && (right.is_nf4 ? right.nf4.scale_per_row : can_be_copied(right)) && right.parts == 1;
@@ -103,7 +103,8 @@ ProductShape shape_of(const Product &p, int32_t dtype, int64_t workspace_bytes) 
             : right.nf4.cols % nf4_tile_cols == 0 ? Weight::nf4_whole_tiles
                                                   : Weight::nf4,
             p.part_of_rows,
-            p.masked_adapter || AdapterParts(p.adapter, p.m, p.n, nullptr).bytes > workspace_bytes};
+            p.masked_adapter,
+            SharedArena::bytes_of(AdapterParts(p.adapter, p.m, p.n, nullptr).bytes)};
 }
 
 // A scale for each row of a tile of NF4 lets whole tiles be decoded; other weights are converted element by element.
@@ -130,16 +131,17 @@ int32_t launch(nf4j_stream *stream, const char *name, const Product &p, const Ch
 
 int32_t multiply(nf4j_stream *stream, const char *name, const Product &product, int32_t dtype) {
     if (product.m == 0 || product.n == 0) return NF4J_OK;  // a layer without outputs or inputs
-    if (cublas_takes(stream, product, dtype)) return cublas_multiply(stream, name, product);
+    if (cublas_takes(stream, product, dtype)) return multiply_by_cublas(stream, name, product);
     if (product.main.k > INT32_MAX)
         return fail(NF4J_UNSUPPORTED, "%s: sums of %lld products are longer than a kernel counts", name,
                     static_cast<long long>(product.main.k));
     const int64_t used = SharedArena::bytes_of(product.workspace_used), room = stream->workspace_bytes - used;
-    const Choice choice = choose(shape_of(product, dtype, room), traits_of(stream), room);
+    const ProductShape shape = shape_of(product, dtype);
+    const Choice choice = choose(shape, traits_of(stream), room);
     if (choice.splits == 1) return launch(stream, name, product, choice);
     Product sums = product;
     sums.splits = choice.splits;
-    sums.c = stream->workspace + used;
+    sums.c = stream->workspace + used + shape.adapter_bytes;
     sums.c_is_bf16 = false;
     sums.ldc = product.n;
     sums.quads = product.n % 4 == 0;

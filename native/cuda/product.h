@@ -82,4 +82,9 @@ int32_t launch_nf4(nf4j_stream *stream, const char *name, const Product &product
 int32_t launch_few_rows(nf4j_stream *stream, const char *name, const Product &product, const Choice &choice);
 int32_t launch_wgmma(nf4j_stream *stream, const char *name, const Product &product, const Choice &choice);
 
+// nf4.cu: out [rows, cols], BF16 with rows that begin at multiples of 16 bytes, = those elements of a weight with a scale for
+// each row of a tile that begin at first_row and first_col; columns are whole tiles.
+int32_t dequantize_panel(nf4j_stream *stream, const Nf4View &weight, int64_t first_row, int64_t first_col,
+                         const nf4j_tensor *out);
+
 }  // namespace nf4j::cuda

@@ -5,7 +5,8 @@
 // from registers, where a lane decodes the weights that it has loaded; they never touch shared memory. Features are
 // the columns of c: rows of W, or for dx its columns.
 //
-//   block      128 features x 128 or 256 tokens, one after the other (persistent), k by 64
+//   block      128 features x 128 or 256 tokens, one after the other (persistent), k by 64; where tiles are few, k is
+//              split (tiles.h), and the first split has the adapter
 //   warps 0-7  two warpgroups of 64 features each: load, decode, multiply; warp w has features 16 w ...
 //   warp 8     one thread copies boxes of 64 k x tokens of x into a ring by TMA; warps 9-11 only give registers back
 //
@@ -97,20 +98,20 @@ public:
           last_row_(static_cast<uint32_t>(weight.rows) - 1),
           tile_cols_(static_cast<uint32_t>(weight.tile_cols)) {}
 
-    // Fetches come from the first steps of a tile on.
-    __device__ void begin(int64_t feature0) {
+    // Fetches come from a pair of steps on.
+    __device__ void begin(int64_t feature0, int pair) {
         const auto feature = static_cast<uint32_t>(feature0) + static_cast<uint32_t>(warp_id() * 16);
         if constexpr (T::backward) {
-            at_ = 0;
+            at_ = static_cast<uint32_t>(pair) * (2 * T::fragments);
             tile_col_ = smaller(feature / nf4_tile_cols, tile_cols_ - 1);
             codes_from_ =
                 weight_.codes + tile_col_ * nf4_tile_bytes + lane_id() * 16 + feature % nf4_tile_cols / 16 * 4;
         } else {
             const uint32_t tile_row = smaller(feature, last_row_) / nf4_tile_rows;
             const uint32_t row = smaller(tile_row * nf4_tile_rows + lane_id() / 4 + lane_id() % 2 * 8, last_row_);
-            at_ = lane_id() / 2 % 2;
+            at_ = static_cast<uint32_t>(pair) * 2 + lane_id() / 2 % 2;
             blocks_ = row * tile_cols_;
-            codes_from_ = weight_.tile(tile_row, 0) + lane_id() * 16;
+            codes_from_ = weight_.tile(tile_row, int64_t{pair} * 2) + lane_id() * 16;
         }
     }
 
@@ -242,26 +243,39 @@ private:
     __device__ SharedAddress full(int stage) const { return mbarriers_.address(stage); }
     __device__ SharedAddress empty(int stage) const { return mbarriers_.address(T::stages + stage); }
 
-    // The tiles of this block, in the same order for producer and consumers: blocks that run together share x.
-    // body(feature0, token0)
-    template <class Body>
-    __device__ void for_each_tile(const Body &body) const {
-        const int64_t tiles = across() * ceil_div(p_.m, T::tokens);
-        for (int64_t tile = block_id(); tile < tiles; tile += grid_blocks())
-            body(feature_of(tile), tile / across() * T::tokens);
+    // A tile of c, with all of k or one of its splits.
+    struct Share {
+        int64_t feature0, token0, split;
+        int first, end;  // pairs of steps
+    };
+
+    // Those of the first split come first, and of them those of the same tokens: blocks that run together share x.
+    __device__ Share share(int64_t i) const {
+        const int64_t across = ceil_div(p_.n, T::features), tiles = across * ceil_div(p_.m, T::tokens);
+        const int64_t split = i / tiles, tile = i % tiles;
+        return {tile % across * T::features, tile / across * T::tokens, split,
+                static_cast<int>(main_pairs_ * split / p_.splits),
+                static_cast<int>(main_pairs_ * (split + 1) / p_.splits)};
     }
-    __device__ int64_t across() const { return ceil_div(p_.n, T::features); }
-    __device__ int64_t feature_of(int64_t tile) const { return tile % across() * T::features; }
+    __device__ int64_t shares() const { return ceil_div(p_.n, T::features) * ceil_div(p_.m, T::tokens) * p_.splits; }
+
+    // Those of this block, in the same order for producer and consumers.
+    template <class Body>
+    __device__ void for_each_share(const Body &body) const {
+        const int64_t count = shares();
+        for (int64_t i = block_id(); i < count; i += grid_blocks()) body(share(i));
+    }
 
     __device__ void produce(const TensorMap &left, const TensorMap &adapter_tokens) const {
         RingPlace<T::stages> at;
-        for_each_tile([&](int64_t, int64_t token0) {
-            for (int step = 0; step < adapter_steps_ + 2 * main_pairs_; step++) {
-                const bool of_adapter = step < adapter_steps_;
+        for_each_share([&](const Share &share) {
+            const int adapter_steps = share.split == 0 ? adapter_steps_ : 0, before = 2 * share.first - adapter_steps;
+            for (int step = 0; step + before < 2 * share.end; step++) {
+                const bool of_adapter = step < adapter_steps;
                 wait(empty(at.stage()), at.parity() ^ 1);  // at once in the first round
                 arrive_expecting(full(at.stage()), T::box_bytes);
                 copy_box(ring_.address(at.stage() * T::box), of_adapter ? adapter_tokens : left,
-                         static_cast<int>(token0), (of_adapter ? step : step - adapter_steps_) * bf16_depth,
+                         static_cast<int>(share.token0), (of_adapter ? step : step + before) * bf16_depth,
                          full(at.stage()));
                 at.advance();
             }
@@ -272,21 +286,21 @@ private:
         RingPlace<T::stages> at;
         Fragments even, odd;
         Weights weights(*this, even);
-        for_each_tile([&](int64_t feature0, int64_t token0) {
+        for_each_share([&](const Share &share) {
             Sums sums;
             sums.clear();
-            if (adapter_steps_ > 0) add_adapter(feature0, odd, at, sums);
-            add_main(weights, even, odd, at, sums);
-            HopperResults(p_, feature0 + warp_id() * 16, token0).store(sums);
+            if (adapter_steps_ > 0 && share.split == 0) add_adapter(share.feature0, odd, at, sums);
+            add_main(weights, share.end - share.first, even, odd, at, sums);
+            HopperResults(p_, share.feature0 + warp_id() * 16, share.token0, share.split).store(sums);
         });
     }
 
-    // The weights of this block's tiles, one after the other.
+    // The weights of this block's shares, one after the other.
     class Weights {
     public:
         __device__ Weights(const HopperProduct &of, Fragments &first)
-            : of_(of), fragments_(of.p_.main.right.nf4, of.tables_), tile_(block_id()) {
-            fragments_.begin(of.feature_of(tile_));
+            : of_(of), fragments_(of.p_.main.right.nf4, of.tables_), share_(block_id()) {
+            begin();
             fetch();
             next_ = ahead_;
             decode_even(first);
@@ -308,29 +322,34 @@ private:
         __device__ void decode_odd(Fragments &a) const { fragments_.decode(now_, 1, a); }
 
     private:
-        // Behind the last tile there are weights that nobody will want.
+        __device__ void begin() {
+            const Share share = of_.share(share_);
+            fragments_.begin(share.feature0, share.first);
+            left_ = share.end - share.first;
+        }
+
+        // Behind the last share there are weights that nobody will want: its own again.
         __device__ void fetch() {
-            if (fetched_ == of_.main_pairs_) {
-                tile_ += grid_blocks();
-                fragments_.begin(of_.feature_of(tile_));
-                fetched_ = 0;
+            if (left_ == 0) {
+                if (share_ + grid_blocks() < of_.shares()) share_ += grid_blocks();
+                begin();
             }
             fragments_.fetch(ahead_);
-            fetched_++;
+            left_--;
         }
 
         const HopperProduct &of_;
         WeightFragments<T> fragments_;
         typename WeightFragments<T>::Pair now_, next_, ahead_;
-        int64_t tile_;  // whose weights are fetched
-        int fetched_ = 0;
+        int64_t share_;  // whose weights are fetched
+        int left_;       // pairs of it
     };
 
-    // While a step is multiplied, the fragments of the next one are decoded: behind the last, the next tile's first.
-    __device__ void add_main(Weights &weights, Fragments &even, Fragments &odd, RingPlace<T::stages> &at,
+    // While a step is multiplied, the fragments of the next one are decoded: behind the last, the next share's first.
+    __device__ void add_main(Weights &weights, int pairs, Fragments &even, Fragments &odd, RingPlace<T::stages> &at,
                              Sums &sums) const {
         hold(sums);
-        for (int pair = 0; pair < main_pairs_; pair++) {
+        for (int pair = 0; pair < pairs; pair++) {
             weights.advance();
             multiply(sums, even, at);
             if (pair > 0) release_before(at);

@@ -65,8 +65,9 @@ struct ProductShape {
     bool bf16;  // the type of the activations, else F32
     Access access;
     Weight weight;
-    bool part_of_rows;         // of those of one call: the kernel may not follow from their number
-    bool adapter_by_elements;  // there is one whose sums are masked, or for whose parts the workspace has no room
+    bool part_of_rows;      // of those of one call: the kernel may not follow from their number
+    bool masked_adapter;    // there is an adapter whose sums are masked
+    int64_t adapter_bytes;  // of the workspace: the adapter's parts (adapter_parts.cuh) come before the sums of splits
 };
 
 struct Variant {
@@ -88,7 +89,7 @@ struct Variant {
     // Where c has fewer tiles than these, k is split; 0: never. All lines of few rows have the same, so that k is split
     // alike: the blocks of more than 8 tokens, of which only one fits, come in two rounds.
     int blocks_per_multiprocessor;
-    int step_time = 0;  // of a tile's step, beside that of the variant before it in the choice between tiles of wgmma
+    int step_time = 0;  // of wgmma's tiles: 64 of k, in tenths of a microsecond on an H200
 };
 
 constexpr int64_t any_m = INT64_MAX;

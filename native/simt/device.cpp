@@ -4,7 +4,6 @@
 
 #include "core/host.h"
 #include "core/nf4_tables.h"
-#include "cuda/cublas.h"
 #include "cuda/devices.h"
 #include "simt/capture.h"
 #include "simt/driver.h"
@@ -132,14 +131,6 @@ int32_t copy(nf4j_stream *stream, void *to, int64_t to_stride, const void *from,
 bool is_device_memory(const nf4j_stream *, const void *) { return true; }
 
 const Traits &traits_of(const nf4j_stream *stream) { return *static_cast<const Traits *>(stream->device->impl); }
-
-bool cublas_takes_size(const nf4j_stream *, int64_t, int64_t, int64_t, int32_t) { return false; }
-
-bool cublas_takes(const nf4j_stream *, const Product &, int32_t) { return false; }
-
-int32_t cublas_multiply(nf4j_stream *, const char *name, const Product &) {
-    return fail(NF4J_INTERNAL, "%s: simt has no cuBLAS", name);
-}
 
 const Tables *tables_of(const nf4j_stream *) {
     static const Tables tables = [] {

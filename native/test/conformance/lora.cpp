@@ -268,6 +268,9 @@ void add_lora(Suite &suite) {
         {70, 28, 128, 5, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_F32}, 6, 0, false, true, true, true},
         {66, 20, 192, 24, NF4J_BF16, NF4J_BF16, {NF4J_F32, 64, false}, 5, 0, true, true, true, true},
         {257, 72, 128, 16, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_BF16, true}, 32, 0, false, true, true, true},
+        // many tokens and few features, with k in several parts also on wgmma
+        {66, 20, 1280, 5, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true, NF4J_F32}, 6, 0, false, false, true},
+        {66, 1290, 64, 5, NF4J_BF16, NF4J_F32, {NF4J_F32, 64, true}, 6, 0, false, true, true},
         // layers without inputs, without outputs
         {3, 33, 0, 4, NF4J_BF16, NF4J_F32, {NF4J_BF16, 0, false, NF4J_F32}, 6, 0.5f},
         {5, 0, 70, 4, NF4J_BF16, NF4J_F32, {NF4J_BF16}, 6},

@@ -81,7 +81,7 @@ void test_products() {
     check(handles() == 0 && pieces() == 0, "a handle or its workspace is left");
 }
 
-// What is small, or more than a product of BF16 matrices, has our own kernels; nf4j_explain knows which.
+// What is small, or no product of BF16 matrices, has our own kernels; nf4j_explain knows which. A bias comes first.
 void test_limits() {
     const Opened on;
     {
@@ -89,11 +89,11 @@ void test_limits() {
         const nf4j_tensor a = memory.matrix(rows, depth), b = memory.matrix(cols, depth), c = memory.matrix(rows, cols),
                           bias = memory.matrix(1, cols), wide = memory.matrix(rows, depth, NF4J_F32);
         const nf4j_matmul_options options = {sizeof options, 0, 1, 1, 0, 0};
-        const auto by_cublas = [&](nf4j_tensor left, const nf4j_tensor *added, int64_t m) {
+        const auto by_cublas = [&](nf4j_tensor left, int64_t m) {
             nf4j_tensor result = c;
             left.rows = result.rows = m;
             const int64_t done = products(), launches = calls_of("launch");
-            must(nf4j_dense_matmul(on.stream, &options, &left, &b, added, &result), "dense_matmul");
+            must(nf4j_dense_matmul(on.stream, &options, &left, &b, nullptr, &result), "dense_matmul");
             check((products() > done) != (calls_of("launch") > launches), "neither or both computed it");
             return products() > done;
         };
@@ -102,10 +102,12 @@ void test_limits() {
             must(nf4j_explain(on.stream, NF4J_OP_DENSE_MATMUL, m, cols, depth, dtype, text, sizeof text), "explain");
             return std::string(text).rfind("cuBLAS for m = " + std::to_string(m) + ",", 0) == 0;
         };
-        check(by_cublas(a, nullptr, rows) && explained(rows, NF4J_BF16), "cuBLAS did not get a large product");
-        check(!by_cublas(a, nullptr, rows - 1) && !explained(rows - 1, NF4J_BF16), "cuBLAS got one of few rows");
-        check(!by_cublas(a, &bias, rows), "cuBLAS got one with a bias");
-        check(!by_cublas(wide, nullptr, rows) && !explained(rows, NF4J_F32), "cuBLAS got one of F32");
+        check(by_cublas(a, rows) && explained(rows, NF4J_BF16), "cuBLAS did not get a large product");
+        check(!by_cublas(a, rows - 1) && !explained(rows - 1, NF4J_BF16), "cuBLAS got one of few rows");
+        check(!by_cublas(wide, rows) && !explained(rows, NF4J_F32), "cuBLAS got one of F32");
+        const int64_t done = products(), launches = calls_of("launch");
+        must(nf4j_dense_matmul(on.stream, &options, &a, &b, &bias, &c), "dense_matmul with a bias");
+        check(products() == done + 1 && calls_of("launch") == launches + 1, "a bias is not one launch before cuBLAS");
         setenv("FAKE_CUBLAS_FAILING", "gemm", 1);
         expect(nf4j_dense_matmul(on.stream, &options, &a, &b, nullptr, &c), NF4J_INTERNAL,
                "cuda: cuBLAS: dense_matmul: status 14", "dense_matmul");

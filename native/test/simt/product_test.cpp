@@ -44,7 +44,7 @@ cuda::Choice choice_of(Kind kind, const Shape &s, int32_t dtype, Rows rows, int6
     const cuda::Access access = !bf16 || rows == Rows::odd ? cuda::Access::any
                                 : copied                   ? cuda::Access::copied
                                                            : cuda::Access::rows;
-    const cuda::ProductShape shape = {s.m, s.n, s.k, bf16, access, weight, false, false};
+    const cuda::ProductShape shape = {s.m, s.n, s.k, bf16, access, weight, false, false, 0};
     return cuda::choose(shape, played, workspace_bytes);
 }
 
@@ -170,7 +170,7 @@ void test_coverage() {
     for (const cuda::Variant &v : cuda::variants) {
         if (played.capability < v.least_capability || v.most_capability < played.capability) continue;
         check(taken.count(&v) > 0, "nothing here takes %s, tiles of %dx%d", v.name, v.tile_m, v.tile_n);
-        if (v.blocks_per_multiprocessor == 0) continue;
+        if (v.blocks_per_multiprocessor == 0 && v.step_time == 0) continue;
         check(taken_in_parts.count(&v) > 0, "nothing here takes %s, tiles of %dx%d, with k in parts", v.name, v.tile_m,
               v.tile_n);
     }
@@ -181,8 +181,8 @@ void test_splits() {
     const cuda::Traits device = cuda::find_known_device("H100")->traits;
     for (const Shape &s :
          {Shape{1, 4096, 4096}, {1, 14336, 4096}, {1, 4096, 14336}, {64, 1024, 4096}, {8, 2560, 1280}}) {
-        const cuda::ProductShape shape = {s.m,   s.n,  s.k, true, cuda::Access::copied, cuda::Weight::nf4_row_scales,
-                                          false, false};
+        const cuda::ProductShape shape = {s.m,   s.n,   s.k, true, cuda::Access::copied, cuda::Weight::nf4_row_scales,
+                                          false, false, 0};
         const cuda::Choice choice = cuda::choose(shape, device, workspace_bytes);
         const cuda::Variant &v = *choice.variant;
         const int64_t tiles = cuda::ceil_div(s.n, v.tile_n), steps = cuda::ceil_div(s.k, v.depth),
@@ -198,6 +198,41 @@ void test_splits() {
               static_cast<long long>(s.m), static_cast<long long>(s.n), static_cast<long long>(s.k),
               static_cast<long long>(choice.splits), static_cast<long long>(taken_steps),
               static_cast<long long>(shortest));
+    }
+}
+
+// Of wgmma, by hand: what fills an H100's 132 multiprocessors, unless adding the sums takes longer.
+void test_wgmma_splits() {
+    const cuda::Traits device = cuda::find_known_device("H100")->traits;
+    const struct {
+        Shape s;
+        int tile_m;
+        int64_t splits, blocks;
+    } choices[] = {
+        {{128, 4096, 14336}, 128, 4, 128},   // 32 tiles
+        {{512, 4096, 14336}, 256, 2, 128},   // 64 tiles
+        {{512, 4096, 4096}, 128, 1, 128},    // the same with a third of the steps: half a tile as well
+        {{256, 1024, 4096}, 128, 8, 128},    // 16 tiles
+        {{128, 14336, 4096}, 128, 1, 112},   // 112 tiles: not two rounds of half as long
+        {{4096, 14336, 4096}, 256, 1, 132},  // fourteen rounds
+        {{512, 4096, 512}, 128, 1, 128},     // short
+    };
+    for (const auto &c : choices) {
+        cuda::ProductShape shape = {c.s.m, c.s.n, c.s.k, true, cuda::Access::copied, cuda::Weight::nf4_row_scales,
+                                    false, false, 1000};
+        const int64_t sums = c.splits * c.s.m * c.s.n * 4;
+        const cuda::Choice choice = cuda::choose(shape, device, c.splits > 1 ? sums + 1000 : 1000);
+        check(choice.variant->tile_m == c.tile_m && choice.splits == c.splits && choice.blocks == c.blocks &&
+                  choice.workspace_bytes == (c.splits > 1 ? sums : 0),
+              "[%lld, %lld, %lld] on wgmma: tiles of %d tokens, %lld parts, %lld blocks, %lld bytes",
+              static_cast<long long>(c.s.m), static_cast<long long>(c.s.n), static_cast<long long>(c.s.k),
+              choice.variant->tile_m, static_cast<long long>(choice.splits), static_cast<long long>(choice.blocks),
+              static_cast<long long>(choice.workspace_bytes));
+        if (c.splits == 1) continue;
+        const cuda::Choice cramped = cuda::choose(shape, device, sums + 999);
+        check(cramped.splits < c.splits && cramped.workspace_bytes <= sums + 999 - 1000,
+              "%lld parts in a workspace that is too small for %lld", static_cast<long long>(cramped.splits),
+              static_cast<long long>(c.splits));
     }
 }
 
@@ -242,6 +277,7 @@ int main() {
 
     test_coverage();
     test_splits();
+    test_wgmma_splits();
 
     // wgmma: tiles of 128 and of 256 tokens, ragged on all sides, blocks with several tiles, more steps than stages.
     const Device hopper(NF4J_BACKEND_SIMT, NF4J_ISA_AUTO, 0, workspace_bytes, 1);
@@ -260,6 +296,12 @@ int main() {
     test_product(hopper, reference, Kind::nf4, {70, 64, 64}, NF4J_BF16, Rows::aligned, 32, true);
     test_product(hopper, reference, Kind::nf4, {70, 64, 64}, NF4J_BF16, Rows::odd, 64, true);
     test_product(hopper, reference, Kind::dense, {1801, 1420, 72}, NF4J_BF16, Rows::aligned, 64, false);
+    // With k in two parts: three tiles of both sizes on two multiprocessors, so that blocks have a share of each part; and an
+    // odd number of steps.
+    for (int64_t m : {100, 200}) {
+        test_product(hopper, reference, Kind::nf4, {m, 330, 1344}, NF4J_BF16, Rows::aligned, 64, true);
+        test_product(hopper, reference, Kind::nf4_backward, {m, 320, 1330}, NF4J_BF16, Rows::aligned, 64, m > 100);
+    }
     test_coverage();
     check(!Device(NF4J_BACKEND_SIMT, NF4J_ISA_AUTO, 0, 0, 2).open() &&
               std::string(nf4j_last_error()).find("there is no device 2") != std::string::npos,
