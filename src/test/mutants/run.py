@@ -107,7 +107,7 @@ def steps(command, isas):
         words = shlex.split(rest)
         environment = [word for word in words if "=" in word]
         return ([make(isas, "native", "simt", "build/native/test/conformance")],
-                ["env", *environment, "build/native/test/conformance", "--backend", "simt", "--small", *words[len(environment):]])
+                ["env", *environment, "build/native/test/conformance", "--backend", "simt", *words[len(environment):]])
     if kind == "simt-test":
         return [make(isas, "native", "simt", f"build/native/test/simt/{rest}")], [f"build/native/test/simt/{rest}"]
     if kind == "faults":
