@@ -35,13 +35,12 @@ public final class Host {
                 String.join(" ", ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
                         .filter(argument -> argument.startsWith("-X")).toList()));
         String isa = device.isa().name().toLowerCase(Locale.ROOT);
-        String cpu = cpuinfo.lines().filter(line -> line.startsWith("model name")).map(line -> line.replaceFirst(".*:\\s*", ""))
-                .findFirst().orElse(System.getProperty("os.arch"));
+        String cpu = processor(cpuinfo);
         // RAM to the GiB: kernels reserve a different rest each time
         String identity = String.join("|", cpu, Integer.toString(cores), isa, Long.toString(cacheMb),
                 Long.toString(Math.round(ramMb / 1024.0)), Boolean.toString(virtual), Integer.toString(Runtime.version().feature()))
                 + (device.backend() == Backend.CUDA ? "|" + device.name() : "");
-        String fingerprint = cpu.toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-") + "-" + cores + "c-"
+        String fingerprint = cpu.toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-").replaceFirst("-$", "") + "-" + cores + "c-"
                 + sha256(identity.getBytes(StandardCharsets.UTF_8)).substring(0, 8);
         return new Machine(fingerprint, cpu, cores, isa, cacheMb, ramMb,
                 Checkout.readOrNull(CPU.resolve("cpufreq/scaling_governor")), virtual,
@@ -60,6 +59,19 @@ public final class Host {
 
     public static boolean hasAvx512() {
         return orEmpty(Checkout.readOrNull(Path.of("/proc/cpuinfo"))).contains(" avx512f");
+    }
+
+    /// The model's name in `/proc/cpuinfo`, with family and model, which tell processors apart where a hypervisor hides the rest of the
+    /// name; the architecture where neither is told.
+    static String processor(String cpuinfo) {
+        String name = value(cpuinfo, "model name"), family = value(cpuinfo, "cpu family"), model = value(cpuinfo, "model");
+        return (name == null ? System.getProperty("os.arch") : name)
+                + (family == null || model == null ? "" : " (family " + family + ", model " + model + ")");
+    }
+
+    private static String value(String cpuinfo, String key) {
+        return cpuinfo.lines().filter(line -> line.matches(key + "\\s*:.*")).map(line -> line.replaceFirst("[^:]*:\\s*", ""))
+                .findFirst().orElse(null);
     }
 
     /// In MiB; a guess where the kernel does not tell.
