@@ -14,7 +14,7 @@ LDFLAGS_  := -shared -pthread -static-libstdc++ -static-libgcc -Wl,--version-scr
 
 ARCH := $(shell uname -m)
 ifeq ($(ARCH),x86_64)
-  ISAS := generic avx2 avx512 avx512_bf16
+  ISAS := generic avx2 avx512 avx512_bf16 amx_bf16
 else ifeq ($(ARCH),aarch64)
   ISAS := generic neon
 else
@@ -24,6 +24,7 @@ ISA_FLAGS_generic     :=
 ISA_FLAGS_avx2        := -mavx2 -mfma -mf16c
 ISA_FLAGS_avx512      := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
 ISA_FLAGS_avx512_bf16 := $(ISA_FLAGS_avx512) -mavx512bf16
+ISA_FLAGS_amx_bf16    := $(ISA_FLAGS_avx512_bf16) -mamx-tile -mamx-bf16
 ISA_FLAGS_neon        :=
 
 # native/cpu/isa/*.cpp is compiled once for each instruction set, everything else once.

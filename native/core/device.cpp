@@ -84,8 +84,8 @@ int32_t nf4j_device_open(const nf4j_device_options *options, nf4j_device **devic
         check.refuse("options.backend is %d, expected one of nf4j_backend (0 ... 4)", options->backend);
         return NF4J_INVALID_ARGUMENT;
     }
-    if (options->isa < NF4J_ISA_AUTO || options->isa > NF4J_ISA_NEON) {
-        check.refuse("options.isa is %d, expected one of nf4j_isa (0 ... 5)", options->isa);
+    if (options->isa < NF4J_ISA_AUTO || options->isa > NF4J_ISA_AMX_BF16) {
+        check.refuse("options.isa is %d, expected one of nf4j_isa (0 ... 6)", options->isa);
         return NF4J_INVALID_ARGUMENT;
     }
     nf4j_device_options chosen = *options;

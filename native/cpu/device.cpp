@@ -16,6 +16,7 @@ NF4J_DECLARE_TABLE(generic)
 NF4J_DECLARE_TABLE(avx2)
 NF4J_DECLARE_TABLE(avx512)
 NF4J_DECLARE_TABLE(avx512_bf16)
+NF4J_DECLARE_TABLE(amx_bf16)
 NF4J_DECLARE_TABLE(neon)
 #undef NF4J_DECLARE_TABLE
 
@@ -24,7 +25,8 @@ namespace nf4j {
 namespace {
 
 // Best first.
-constexpr int32_t isas[] = {NF4J_ISA_AVX512_BF16, NF4J_ISA_AVX512, NF4J_ISA_AVX2, NF4J_ISA_NEON, NF4J_ISA_GENERIC};
+constexpr int32_t isas[] = {NF4J_ISA_AMX_BF16, NF4J_ISA_AVX512_BF16, NF4J_ISA_AVX512,
+                            NF4J_ISA_AVX2,     NF4J_ISA_NEON,        NF4J_ISA_GENERIC};
 
 using Table = const Backend *(*)();
 
@@ -34,6 +36,7 @@ Table table_of(int32_t isa) {
         case NF4J_ISA_AVX2: return cpu::avx2::table;
         case NF4J_ISA_AVX512: return cpu::avx512::table;
         case NF4J_ISA_AVX512_BF16: return cpu::avx512_bf16::table;
+        case NF4J_ISA_AMX_BF16: return cpu::amx_bf16::table;
         case NF4J_ISA_NEON: return cpu::neon::table;
         default: return nullptr;
     }

@@ -69,7 +69,8 @@ enum nf4j_isa {
     NF4J_ISA_AVX2 = 2,        /* with FMA and F16C */
     NF4J_ISA_AVX512 = 3,      /* F, BW, DQ, VL */
     NF4J_ISA_AVX512_BF16 = 4, /* the same with VDPBF16PS for BF16 products */
-    NF4J_ISA_NEON = 5
+    NF4J_ISA_NEON = 5,
+    NF4J_ISA_AMX_BF16 = 6 /* AVX512_BF16 with AMX tiles: TDPBF16PS for BF16 products */
 };
 
 enum nf4j_operation {

@@ -104,7 +104,7 @@ static void test_device_options(void) {
                   nf4j_device_open(&options, &device));
     options.backend = NF4J_BACKEND_CPU;
     options.isa = -1;
-    CHECK_REFUSED("device_open: options.isa is -1, expected one of nf4j_isa (0 ... 5)",
+    CHECK_REFUSED("device_open: options.isa is -1, expected one of nf4j_isa (0 ... 6)",
                   nf4j_device_open(&options, &device));
     options.backend = NF4J_BACKEND_REFERENCE;
     options.isa = NF4J_ISA_AVX2;

@@ -59,7 +59,7 @@ static void test_objects(void) {
           nf4j_device_open(&device_options, &opened));
     WRONG(device_options, backend, -1, "device_open: options.backend is -1, expected one of nf4j_backend (0 ... 4)",
           nf4j_device_open(&device_options, &opened));
-    WRONG(device_options, isa, 6, "device_open: options.isa is 6, expected one of nf4j_isa (0 ... 5)",
+    WRONG(device_options, isa, 7, "device_open: options.isa is 7, expected one of nf4j_isa (0 ... 6)",
           nf4j_device_open(&device_options, &opened));
     CHECK(opened == NULL, "a refused call opened a device");
 }

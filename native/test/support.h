@@ -100,7 +100,7 @@ public:
         stream_options.struct_size = sizeof stream_options;
         stream_options.workspace_bytes = workspace;
         must(nf4j_stream_create(device, &stream_options, &stream), "stream_create");
-        static const char *const isas[] = {"auto", "generic", "avx2", "avx512", "avx512_bf16", "neon"};
+        static const char *const isas[] = {"auto", "generic", "avx2", "avx512", "avx512_bf16", "neon", "amx_bf16"};
         name = backend == NF4J_BACKEND_REFERENCE ? "reference" : std::string(isas[isa]) + "/" + std::to_string(threads);
     }
     ~Device() {

@@ -3,6 +3,7 @@
 #include "cpu/isa/dropout.h"
 #include "cpu/isa/micro_kernel.h"
 #include "cpu/isa/nf4_matrix.h"
+#include "cpu/isa/tiles.h"
 
 namespace nf4j::cpu::NF4J_ISA_NAME {
 
@@ -28,18 +29,35 @@ struct Block {
     int64_t row, rows, column, columns;
 };
 
-// Rows are dealt evenly to the panels: a last panel of few rows would run at a fraction of the speed.
-struct Panels {
-    int64_t rows;
-    int64_t count;
-
-    explicit Panels(int64_t rows_) : rows(rows_), count(ceil_div(rows_, tile_rows)) {}
-    int64_t begin(int64_t panel) const { return rows * panel / count; }
-    int64_t size(int64_t panel) const { return begin(panel + 1) - begin(panel); }
-};
-
 int64_t padded(int64_t columns) { return ceil_div(columns, 16) * 16; }
 int64_t tile_width(int64_t columns_left) { return columns_left <= 16 ? 16 : tile_columns; }
+
+// The rows of a block as the micro-kernel takes them, and where their sums stand: tile by tile, first a panel's tiles,
+// then the next panel's. Rows are dealt evenly to the panels: a last panel of few rows would run at a fraction of the
+// speed. Where tile registers have a part in the sums, these stand in tiles of 16 rows and two panels share each.
+struct Panels {
+    static constexpr int64_t half = tile_side / 2;
+
+    int64_t rows;
+    bool in_tiles;
+    int64_t count;
+    int64_t stride;  // floats that the sums of a row take
+
+    Panels(const Block &block, bool in_tiles_)
+        : rows(block.rows),
+          in_tiles(in_tiles_),
+          count(ceil_div(rows, in_tiles ? half : tile_rows)),
+          stride(padded(block.columns)) {}
+    int64_t begin(int64_t panel) const { return in_tiles ? min(rows, panel * half) : rows * panel / count; }
+    int64_t size(int64_t panel) const { return begin(panel + 1) - begin(panel); }
+
+    // The panel's first sum in the tile of `width` columns at `column`. The next row's is `width` further.
+    int64_t place(int64_t panel, int64_t column, int64_t width) const {
+        const int64_t first = begin(panel), in_tile = first % tile_side;
+        if (in_tiles) return (first - in_tile) * stride + column * tile_side + in_tile * width;
+        return first * stride + column * size(panel);
+    }
+};
 
 // How c is cut into blocks, one for each task.
 struct Plan {
@@ -79,27 +97,53 @@ struct Plan {
     }
 };
 
-// Sums of a block are stored tile by tile: first a panel's tiles, then the next panel's.
 template <class F>
-void for_each_tile_row(const Block &block, float *sums, F f) {
-    const Panels panels(block.rows);
-    const int64_t stride = padded(block.columns);
+void for_each_tile_row(const Block &block, const Panels &panels, float *sums, F f) {
     for (int64_t panel = 0; panel < panels.count; panel++) {
-        const int64_t first = panels.begin(panel), rows = panels.size(panel);
         for (int64_t column = 0; column < block.columns; column += tile_columns) {
             const int64_t width = tile_width(block.columns - column);
-            float *tile = sums + first * stride + column * rows;
-            for (int64_t r = 0; r < rows; r++) {
-                f(block.row + first + r, block.column + column, min(width, block.columns - column), tile + r * width);
+            float *tile = sums + panels.place(panel, column, width);
+            for (int64_t r = 0; r < panels.size(panel); r++) {
+                f(block.row + panels.begin(panel) + r, block.column + column, min(width, block.columns - column),
+                  tile + r * width);
             }
         }
     }
 }
 
-void add_segment(const Segment &segment, const Block &block, bool fresh, Scratch &scratch) {
-    const Panels panels(block.rows);
-    const int64_t stride = padded(block.columns);
+// Pairs in tile registers.
+void add_segment_in_tiles(const Segment &segment, const Block &block, const Panels &panels, bool fresh,
+                          Scratch &scratch) {
+    const TileRegisters registers(block.rows);
+    const int64_t tiles = ceil_div(block.rows, tile_side), k_step = 2 * block_steps;
+    for (int64_t k = 0; k < segment.k; k += k_step) {
+        const int64_t count = min(k_step, segment.k - k);
+        const int64_t packed = (count + 1) / 2, steps = whole_tiles(packed);
+        for (int64_t tile = 0; tile < tiles; tile++) {
+            const int64_t first = tile * tile_side;
+            pack_tiles(segment.left, k, count, block.row + first, min(tile_side, block.rows - first),
+                       scratch.left + first * steps, scratch.right);
+        }
+        for (int64_t column = 0; column < block.columns; column += tile_columns) {
+            const int64_t width = tile_width(block.columns - column);
+            pack(segment.right, segment.words, k, count, block.column + column, width, scratch.right);
+            std::memset(scratch.right + packed * width, 0,
+                        static_cast<size_t>((steps - packed) * width) * sizeof(float));
+            for (int64_t tile = 0; tile < tiles; tile += 2) {
+                const int64_t first = tile * tile_side;
+                multiply_tiles(min(2, tiles - tile), steps, scratch.left + first * steps, scratch.right, width,
+                               scratch.sums + first * panels.stride + column * tile_side, panels.stride * tile_side,
+                               fresh && k == 0);
+            }
+        }
+    }
+}
+
+void add_segment(const Segment &segment, const Block &block, const Panels &panels, bool fresh, Scratch &scratch) {
     const bool pairs = segment.words == Words::bf16_pairs;
+    if constexpr (has_tiles) {
+        if (pairs) return add_segment_in_tiles(segment, block, panels, fresh, scratch);
+    }
     const int64_t k_step = block_steps * (pairs ? 2 : 1);
     // Rounding concerns the right factor.
     const Words left_words = pairs ? Words::bf16_pairs : Words::f32;
@@ -115,29 +159,29 @@ void add_segment(const Segment &segment, const Block &block, bool fresh, Scratch
             const int64_t width = tile_width(block.columns - column);
             pack(segment.right, segment.words, k, count, block.column + column, width, scratch.right);
             for (int64_t panel = 0; panel < panels.count; panel++) {
-                const int64_t first = panels.begin(panel), rows = panels.size(panel);
-                micro_kernel(rows, width, pairs)(steps, scratch.left + first * steps, scratch.right,
-                                                 scratch.sums + first * stride + column * rows, fresh && k == 0);
+                micro_kernel(panels.size(panel), width, pairs)(
+                    steps, scratch.left + panels.begin(panel) * steps, scratch.right,
+                    scratch.sums + panels.place(panel, column, width), fresh && k == 0);
             }
         }
     }
 }
 
 // The same for few rows and NF4: the weights stream past once, over a much longer part of k.
-void add_nf4_segment(const Segment &segment, const Block &block, bool fresh, Scratch &scratch) {
+void add_nf4_segment(const Segment &segment, const Block &block, const Panels &panels, bool fresh, Scratch &scratch) {
     const bool pairs = segment.words == Words::bf16_pairs;
     const int64_t k_step = int64_t{max_block_rows * block_steps / few_rows} * (pairs ? 2 : 1);
     const Nf4Matrix w(*segment.right.nf4);
     for (int64_t k = 0; k < segment.k; k += k_step) {
         const int64_t count = min(k_step, segment.k - k);
         pack(segment.left, pairs ? Words::bf16_pairs : Words::f32, k, count, block.row, block.rows, scratch.left);
-        multiply_few_rows(w, segment.words, block.rows, k, count, block.column / band_rows,
-                          padded(block.columns) / band_rows, scratch.left, scratch.sums, fresh && k == 0);
+        multiply_few_rows(w, segment.words, block.rows, k, count, block.column / band_rows, panels.stride / band_rows,
+                          scratch.left, scratch.sums, fresh && k == 0);
     }
 }
 
-void apply_dropout(const Dropout &dropout, const Block &block, float *sums) {
-    for_each_tile_row(block, sums, [&](int64_t row, int64_t column, int64_t count, float *values) {
+void apply_dropout(const Dropout &dropout, const Block &block, const Panels &panels, float *sums) {
+    for_each_tile_row(block, panels, sums, [&](int64_t row, int64_t column, int64_t count, float *values) {
         float factors[64];
         dropout_factors(dropout, row, column, count, factors);
         for (int64_t j = 0; j < count; j++) values[j] *= factors[j];
@@ -145,10 +189,10 @@ void apply_dropout(const Dropout &dropout, const Block &block, float *sums) {
 }
 
 template <class T>
-void write(const Product &p, const Block &block, float *sums) {
+void write(const Product &p, const Block &block, const Panels &panels, float *sums) {
     const nf4j_tensor &c = *p.c;
     const Vec alpha = broadcast(p.alpha), beta = broadcast(p.beta);
-    for_each_tile_row(block, sums, [&](int64_t row, int64_t column, int64_t count, const float *values) {
+    for_each_tile_row(block, panels, sums, [&](int64_t row, int64_t column, int64_t count, const float *values) {
         for (int64_t j = 0; j < count; j += lanes) {
             const int64_t n = min(lanes, count - j);
             T *out = static_cast<T *>(c.data) + row * c.ld + column + j;
@@ -164,19 +208,29 @@ void write(const Product &p, const Block &block, float *sums) {
     });
 }
 
+// Which way a product goes does not depend on its blocks: a sum's bits are the same however many threads there are.
+bool in_tiles(const Segment &segment) { return has_tiles && segment.words == Words::bf16_pairs; }
+
+bool by_few_rows(const Product &p, const Segment &segment) {
+    return segment.right.nf4 && segment.right.k_contiguous && p.c->rows <= few_rows && !in_tiles(segment);
+}
+
 void compute(const Product &p, const Block &block, Scratch &scratch) {
+    bool tiles = false;
+    for (int i = 0; i < p.count; i++) tiles |= in_tiles(p.segments[i]);
+    const Panels panels(block, tiles);
     bool fresh = true;
     for (int i = 0; i < p.count; i++) {
         const Segment &segment = p.segments[i];
         if (segment.k > 0) {
-            const bool few = segment.right.nf4 && segment.right.k_contiguous && block.rows <= few_rows;
-            (few ? add_nf4_segment : add_segment)(segment, block, fresh, scratch);
+            (by_few_rows(p, segment) ? add_nf4_segment : add_segment)(segment, block, panels, fresh, scratch);
             fresh = false;
         }
-        if (i == 0 && p.dropout_after_first) apply_dropout(*p.dropout_after_first, block, scratch.sums);
+        if (i == 0 && p.dropout_after_first) apply_dropout(*p.dropout_after_first, block, panels, scratch.sums);
     }
-    if (fresh) std::memset(scratch.sums, 0, static_cast<size_t>(block.rows * padded(block.columns)) * sizeof(float));
-    (p.c->dtype == NF4J_F32 ? write<float> : write<bf16>)(p, block, scratch.sums);
+    if (fresh)
+        std::memset(scratch.sums, 0, static_cast<size_t>(whole_tiles(block.rows) * panels.stride) * sizeof(float));
+    (p.c->dtype == NF4J_F32 ? write<float> : write<bf16>)(p, block, panels, scratch.sums);
 }
 
 }  // namespace

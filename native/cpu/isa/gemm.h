@@ -5,8 +5,8 @@
 // other packs - for NF4: decodes - it into L1 and runs the micro-kernel over all left panels. Sums stay in F32 in the
 // thread's scratch memory until the epilogue writes them.
 //
-// Each sum is one chain of FMAs (or bf16 dot products) over ascending k. So its bits depend neither on the tile it
-// falls into, nor on the number of threads, nor on the rows beside it.
+// Each sum is one chain of FMAs (or bf16 dot products, see tiles.h for AMX) over ascending k. So its bits depend neither
+// on the tile it falls into, nor on the number of threads, nor on the rows beside it.
 #pragma once
 
 #include "core/philox.h"

@@ -4,6 +4,7 @@
 #include "cpu/isa/micro_kernel.h"
 #include "cpu/isa/nf4_matrix.h"
 #include "cpu/isa/simd.h"
+#include "cpu/isa/tiles.h"
 
 #include <cstdio>
 
@@ -18,11 +19,16 @@ int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, in
                 int64_t capacity) {
     const char *variant = "vectors", *why = "memory is the limit, so threads share out pieces of rows";
     char tiles[64] = "no tiles", workspace[112] = "0 bytes";
+    const bool in_tiles = has_tiles && dtype == NF4J_BF16;
     const auto product = [&](bool few) {
+        few &= !in_tiles;
         variant = few ? "few rows" : "blocked product";
         why = few ? "few tokens, so codes are decoded in registers and used at once"
                   : "panels of the weight are packed or decoded into cache, once for many rows";
-        std::snprintf(tiles, sizeof tiles, "tiles of %dx%d in words of %s", few ? static_cast<int>(m) : tile_rows,
+        std::snprintf(tiles, sizeof tiles, "tiles of %dx%d in words of %s",
+                      few        ? static_cast<int>(m)
+                      : in_tiles ? 2 * static_cast<int>(tile_side)
+                                 : tile_rows,
                       few ? static_cast<int>(band_rows) : tile_columns, dtype == NF4J_BF16 ? "BF16" : "F32");
     };
     switch (operation) {

@@ -11,7 +11,7 @@ namespace conformance {
 
 namespace {
 
-constexpr const char *isas[] = {"auto", "generic", "avx2", "avx512", "avx512_bf16", "neon"};
+constexpr const char *isas[] = {"auto", "generic", "avx2", "avx512", "avx512_bf16", "neon", "amx_bf16"};
 // What simt models, by ordinal: kernels are chosen by the device.
 constexpr const char *simt_isas[] = {"sm_80", "sm_90a"};
 
@@ -163,7 +163,7 @@ std::vector<Target> find_targets(const std::string &backend, const std::string &
     std::vector<Target> targets;
     if (all || backend == "reference")
         targets.push_back(make_target(NF4J_BACKEND_REFERENCE, NF4J_ISA_AUTO, 0, "reference", nullptr));
-    for (int32_t i = NF4J_ISA_GENERIC; i <= NF4J_ISA_NEON; i++) {
+    for (int32_t i = NF4J_ISA_GENERIC; i <= NF4J_ISA_AMX_BF16; i++) {
         if ((all || backend == "cpu") && (isa.empty() || isa == isas[i]))
             targets.push_back(make_target(NF4J_BACKEND_CPU, i, 0, "cpu", isas[i]));
     }

@@ -70,8 +70,7 @@ def copy_tree():
 def instruction_sets():
     """One set is enough for most bugs, and builds fastest; those that need another one name it."""
     flags = pathlib.Path("/proc/cpuinfo").read_text() if os.path.exists("/proc/cpuinfo") else ""
-    has = {"avx2": " avx2 " in flags, "avx512_bf16": " avx512_bf16 " in flags}
-    return [isa for isa in ("avx2", "avx512_bf16") if has[isa]]
+    return [isa for isa in ("avx2", "avx512_bf16", "amx_bf16") if f" {isa} " in flags]
 
 
 def run(command, quiet=True):

@@ -248,6 +248,15 @@ public class Nf4jH extends Nf4jSymbols {
     public static int NF4J_ISA_NEON() {
         return NF4J_ISA_NEON;
     }
+    private static final int NF4J_ISA_AMX_BF16 = (int)6L;
+    /**
+     * {@snippet lang=c :
+     * enum nf4j_isa.NF4J_ISA_AMX_BF16 = 6
+     * }
+     */
+    public static int NF4J_ISA_AMX_BF16() {
+        return NF4J_ISA_AMX_BF16;
+    }
     private static final int NF4J_OP_NF4_QUANTIZE = (int)1L;
     /**
      * {@snippet lang=c :

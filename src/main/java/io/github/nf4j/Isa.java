@@ -11,7 +11,9 @@ public enum Isa {
     AVX512(3),
     /// The same with VDPBF16PS for BF16 products.
     AVX512_BF16(4),
-    NEON(5);
+    NEON(5),
+    /// [#AVX512_BF16] with AMX tiles: TDPBF16PS for BF16 products.
+    AMX_BF16(6);
 
     private final int code;
 
