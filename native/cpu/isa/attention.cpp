@@ -5,7 +5,7 @@
 // the other way round. What a row gets depends neither on the rows beside it nor on the threads: key blocks begin at multiples of
 // key_block from the sequence's first key, and sums over rows run in the order of the rows.
 //
-// Tensors in BF16 are multiplied as pairs where the processor can: also the weights p and their gradients are rounded to BF16 there, as on
+// Tensors in BF16 are multiplied as pairs where the processor can, with AMX in tiles: also the weights p and their gradients are rounded to BF16 there, as on
 // tensor cores. All sums are F32.
 #include "cpu/isa/attention_factors.h"
 #include "cpu/isa/kernels.h"

@@ -5,6 +5,7 @@
 
 #include "cpu/isa/attention_blocks.h"
 #include "cpu/isa/elementwise.h"
+#include "cpu/isa/tiles.h"
 #include "cpu/isa/transpose.h"
 
 namespace nf4j::cpu::NF4J_ISA_NAME::attention {
@@ -51,6 +52,9 @@ void multiply_rows(const float *a, int64_t ai, int64_t al, const float *b, int64
 template <typename T, bool add>
 void multiply(const float *a, int64_t ai, int64_t al, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t m,
               int64_t n, int64_t k) {
+    if constexpr (has_tiles && elements_of_word<T> == 2) {
+        return multiply_in_place(a, al == 1 ? ai : al, al != 1, b, ldb, c, ldc, m, n, k, add);
+    }
     int64_t i = 0;
     for (; i + tile_rows <= m; i += tile_rows)
         multiply_rows<T, add, tile_rows>(a + i * ai, ai, al, b, ldb, c + i * ldc, ldc, n, k);

@@ -47,7 +47,7 @@ int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, in
             break;
         case NF4J_OP_ATTENTION:
             variant = "online softmax";
-            why = "scores never stand in memory, and arithmetic is in F32";
+            why = "scores never stand in memory, and sums are in F32";
             std::snprintf(tiles, sizeof tiles, "tiles of 64 keys by blocks of queries");
             break;
         case NF4J_OP_OPTIM:

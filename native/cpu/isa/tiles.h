@@ -19,10 +19,11 @@ constexpr int64_t tile_side = 16;  // rows, columns, and words of k
 inline int64_t whole_tiles(int64_t n) { return (n + tile_side - 1) / tile_side * tile_side; }
 
 // The calling thread's tile registers, in use while this lives, for a product of `rows` rows: fewer than 16 take less
-// time. A thread that holds tiles is saved and restored with 8 KiB more.
+// time. Two tiles, which multiply_in_place uses, have `tail` words of k. A thread that holds tiles is saved and restored
+// with 8 KiB more.
 class TileRegisters {
 public:
-    explicit TileRegisters(int64_t rows);
+    explicit TileRegisters(int64_t rows, int64_t tail = tile_side);
     ~TileRegisters();
     TileRegisters(const TileRegisters &) = delete;
     TileRegisters &operator=(const TileRegisters &) = delete;
@@ -38,5 +39,10 @@ void pack_tiles(const Operand &operand, int64_t k0, int64_t count, int64_t outer
 // sums start at zero.
 void multiply_tiles(int64_t panels, int64_t steps, const float *left, const float *right, int64_t width, float *sums,
                     int64_t panel_stride, bool fresh);
+
+// c [m, n] = a [m, k words] * b [k words, n], or c += with `add`, for small factors that were not packed: rows of a are
+// lda words apart, or where it is `transposed` [k words, m rounded up to 16] those of k. n is a multiple of 32.
+void multiply_in_place(const float *a, int64_t lda, bool transposed, const float *b, int64_t ldb, float *c, int64_t ldc,
+                       int64_t m, int64_t n, int64_t k, bool add);
 
 }  // namespace nf4j::cpu::NF4J_ISA_NAME
