@@ -219,8 +219,11 @@ final class LoadCases {
         }));
         cases.add(load("load.encode", model.name(), dims, TEXT_BYTES, buffers -> {
             Tokenizer tokenizer = buffers.own(open(made));
-            String[] copies = IntStream.range(0, buffers.slots()).mapToObj(_ -> new String(text.toCharArray())).toArray(String[]::new);
-            return new Subject(i -> tokenizer.encode(copies[i], false), v -> compare(v, tokenizer, text));
+            // Unlike other buffers these stand on the heap, which a large cache's worth of them would fill.
+            long affordable = Math.max(1, Runtime.getRuntime().maxMemory() / 4 / (2L * TEXT_BYTES));
+            String[] copies = IntStream.range(0, (int) Math.min(buffers.slots(), affordable))
+                    .mapToObj(_ -> new String(text.toCharArray())).toArray(String[]::new);
+            return new Subject(i -> tokenizer.encode(copies[i % copies.length], false), v -> compare(v, tokenizer, text));
         }));
     }
 
