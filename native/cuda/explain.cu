@@ -121,10 +121,10 @@ int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, in
     // What is unknown of the operands: rows are taken for 16-byte aligned, LoRA's base for NF4 in blocks of 64 or more,
     // other weights for dense.
     const int64_t tokens = std::max<int64_t>(m, 1);
-    const auto product = [&](int64_t columns, int64_t depth, Weight weight, bool part_of_rows) {
+    const auto product = [&](int64_t columns, int64_t depth, Weight weight, bool across, bool part_of_rows) {
         const Access access = weight == Weight::nf4 ? Access::rows : Access::copied;
-        explain_product({tokens, columns, depth, dtype == NF4J_BF16, access, weight, part_of_rows, false, 0}, stream,
-                        text);
+        explain_product({tokens, columns, depth, dtype == NF4J_BF16, access, weight, across, part_of_rows, false, 0},
+                        stream, text);
     };
     const char *sums = dtype == NF4J_BF16 ? "; the adapters' partial sums take what is left of the workspace" : "";
     const Weight nf4 = k % nf4_tile_cols == 0 ? Weight::nf4_row_scales : Weight::nf4;
@@ -138,12 +138,12 @@ int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, in
                 "cuBLAS for m = %lld on weights dequantized for %lld columns of c at once, where rows are aligned%s; else ",
                 static_cast<long long>(m), static_cast<long long>(panel), backward ? "" : " and there is no bias");
         }
-        product(columns, depth, nf4, false);
+        product(columns, depth, nf4, !backward, false);
     };
     switch (operation) {
         case NF4J_OP_NF4_MATMUL: product_with_panels(n, k, false); break;
         case NF4J_OP_LORA_FORWARD:
-            product(n, k, nf4, false);
+            product(n, k, nf4, true, false);
             text.add("%s", sums);
             break;
         case NF4J_OP_NF4_MATMUL_BACKWARD: product_with_panels(k, n, true); break;
@@ -157,7 +157,7 @@ int32_t explain(nf4j_stream *stream, int32_t operation, int64_t m, int64_t n, in
             if (cublas_takes_size(stream, m, n, k, dtype)) {
                 text.add("cuBLAS for m = %lld, where both factors are BF16; else ", static_cast<long long>(m));
             }
-            product(n, k, Weight::dense, operation == NF4J_OP_LOSS);
+            product(n, k, Weight::dense, true, operation == NF4J_OP_LOSS);
             if (operation == NF4J_OP_LOSS) {
                 text.add("; the workspace also has logits, %lld bytes for each token of a chunk",
                          static_cast<long long>(ceil_div(n, 16) * 64));

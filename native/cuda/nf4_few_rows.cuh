@@ -1,5 +1,6 @@
 // Products of few rows of BF16 with an NF4 weight on tensor cores: y = x * W^T and dx = dy * W for up to 64 tokens, each
-// code read from memory once. Floor: the weight's bytes over the bandwidth of memory.
+// code read from memory once; but y of up to 8 is nf4_gemv.cuh's, if that has room for x. Floor: the weight's bytes over the
+// bandwidth of memory.
 //
 // The weight is the A operand of mma.m16n8k16, straight from its fragment bytes; tokens are the columns of B, eight to
 // an mma. A block has 256 outputs and goes through its share of k in rounds of 128, two steps of 64. A warp has 64 of
@@ -25,17 +26,15 @@
 //
 // Decoding (nf4_decode.cuh) sets the pace: a byte permutation, a look-up, two multiplications and a rounding for two
 // weights. For a tile of 1024 a warp makes 32 passes through shared memory for it, 4 through the cache that shares its ports
-// for the codes, and 2 for every eight tokens: 39 at 8 tokens, 56 at 64, their copies included. Memory brings an H200's
-// multiprocessor a tile in 32 clocks. Measured there, one token and 14336 x 4096 weights: 22.6 us, 34 % of the bandwidth of
-// a copy. By these counts decoding would take 10 us of that. What else there is has not been taken apart: the tables, which
-// are filled before the first look-up; 224 blocks on 132 multiprocessors, two at a time; one round of weights on its way
-// where two would cover more of memory's latency; and the second kernel, which adds the splits.
+// for the codes, and 2 for every eight tokens: 39 at 8 tokens, 56 at 64, their copies included, and 16 more for the scales,
+// single bytes of 64 rows. Memory brings an H200's multiprocessor a tile in 32 clocks. Measured there, one token and 14336 x
+// 4096 weights: 22.6 us, 34 % of the bandwidth of a copy.
 //
 // k is split where there are few tiles (tiles.h), by the shape of the weight alone. In each split a sum is two chains
 // over ascending k, of the even and of the odd steps, which are then added: a token's bits depend neither on the other
 // tokens nor on their number, 1 to 64.
 //
-//     make simt-run OP=nf4_matmul M=8 N=512 K=1024
+//     make simt-run OP=nf4_matmul M=16 N=512 K=1024
 //     make simt-run OP=nf4_matmul_backward M=8 N=512 K=512
 #pragma once
 

@@ -102,6 +102,7 @@ ProductShape shape_of(const Product &p, int32_t dtype) {
             : right.nf4.scale_per_row             ? Weight::nf4_row_scales
             : right.nf4.cols % nf4_tile_cols == 0 ? Weight::nf4_whole_tiles
                                                   : Weight::nf4,
+            right.k_contiguous,
             p.part_of_rows,
             p.masked_adapter,
             SharedArena::bytes_of(AdapterParts(p.adapter, p.m, p.n, nullptr).bytes)};
@@ -112,6 +113,7 @@ bool is_decoded(const Operand &right) { return right.is_nf4 && right.nf4.scale_p
 
 int32_t launch(nf4j_stream *stream, const char *name, const Product &p, const Choice &choice) {
     switch (choice.variant->kernel) {
+        case Kernel::gemv: return launch_gemv(stream, name, p, choice);
         case Kernel::few_rows: return launch_few_rows(stream, name, p, choice);
         case Kernel::wgmma_256:
         case Kernel::wgmma_128: return launch_wgmma(stream, name, p, choice);
@@ -138,7 +140,7 @@ int32_t multiply(nf4j_stream *stream, const char *name, const Product &product, 
     const int64_t used = SharedArena::bytes_of(product.workspace_used), room = stream->workspace_bytes - used;
     const ProductShape shape = shape_of(product, dtype);
     const Choice choice = choose(shape, traits_of(stream), room);
-    if (choice.splits == 1) return launch(stream, name, product, choice);
+    if (choice.workspace_bytes == 0) return launch(stream, name, product, choice);
     Product sums = product;
     sums.splits = choice.splits;
     sums.c = stream->workspace + used + shape.adapter_bytes;

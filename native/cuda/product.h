@@ -75,10 +75,11 @@ Product product(const Operand &left, const Operand &right, int64_t k, const nf4j
 // `dtype` of the activations decides between F32 and tensor cores.
 int32_t multiply(nf4j_stream *stream, const char *name, const Product &product, int32_t dtype);
 
-// Those of multiply's kernels that have files of their own: product_dense.cu, product_nf4.cu, nf4_few_rows.cu,
-// product_hopper.cu.
+// Those of multiply's kernels that have files of their own: product_dense.cu, product_nf4.cu, nf4_gemv.cu,
+// nf4_few_rows.cu, product_hopper.cu.
 int32_t launch_dense(nf4j_stream *stream, const char *name, const Product &product, const Choice &choice);
 int32_t launch_nf4(nf4j_stream *stream, const char *name, const Product &product, const Choice &choice);
+int32_t launch_gemv(nf4j_stream *stream, const char *name, const Product &product, const Choice &choice);
 int32_t launch_few_rows(nf4j_stream *stream, const char *name, const Product &product, const Choice &choice);
 int32_t launch_wgmma(nf4j_stream *stream, const char *name, const Product &product, const Choice &choice);
 

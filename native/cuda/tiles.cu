@@ -32,6 +32,8 @@ bool fits(const Variant &v, const ProductShape &s, const Traits &device, int64_t
            v.least_capability <= device.capability && device.capability <= v.most_capability && v.least_m <= s.m &&
            s.m <= v.most_m && tiles_of(v, s) >= v.least_tiles &&
            !(s.part_of_rows && (v.least_m > 1 || v.most_m != any_m)) &&
+           !(v.kernel == Kernel::gemv &&
+             (!s.across || s.masked_adapter || s.k == 0 || s.m * s.k * 2 > gemv_tokens_bytes)) &&
            !(on_wgmma(v) && (s.masked_adapter || s.adapter_bytes > workspace_bytes || s.k == 0));
 }
 
@@ -80,11 +82,27 @@ Choice choose_wgmma(const Variant *biggest, const ProductShape &s, const Traits 
             best_splits > 1 ? best_splits * sums_bytes(s) : 0};
 }
 
+// Teams of warps share the k of a row of tiles. Of sizes that take as many steps, the largest.
+Choice choose_gemv(const Variant &v, const ProductShape &s, const Traits &device) {
+    constexpr int64_t warps = GemvTile::threads / 32;
+    const int64_t bands = tiles_of(v, s);
+    const auto teams = [&](int64_t team) { return warps / team; };  // of a block
+    const auto steps = [&](int64_t team) {
+        return ceil_div(bands, teams(team) * device.multiprocessors) * ceil_div(ceil_div(s.k, v.depth), team);
+    };
+    int64_t best = warps;
+    for (int64_t team = warps / 2; team >= 1; team /= 2) {
+        if (steps(team) < steps(best)) best = team;
+    }
+    return {&v, best, std::min<int64_t>(ceil_div(bands, teams(best)), device.multiprocessors), 0};
+}
+
 }  // namespace
 
 Choice choose(const ProductShape &s, const Traits &device, int64_t workspace_bytes) {
     const Variant *v = variants;
     while (!fits(*v, s, device, workspace_bytes)) v++;  // the last ones of each type fit everything
+    if (v->kernel == Kernel::gemv) return choose_gemv(*v, s, device);
     if (on_wgmma(*v)) return choose_wgmma(v, s, device, workspace_bytes);
     const int64_t tiles = tiles_of(*v, s);
     const int64_t places = s.part_of_rows ? 0 : int64_t{v->blocks_per_multiprocessor} * device.multiprocessors;

@@ -37,11 +37,17 @@ using FewRows16 = FewRowsTile<16>;
 using FewRows32 = FewRowsTile<32>;
 using FewRows64 = FewRowsTile<64>;
 
+// One row of tiles of an NF4 weight, and up to 8 tokens: 16 warps share k, each with gemv_depth of it at a time. All of x
+// is in shared memory.
+using GemvTile = Tile<8, 16, 2, 1, 16>;
+constexpr int gemv_depth = 4 * bf16_depth;
+constexpr int64_t gemv_tokens_bytes = 64 * 1024;
+
 // Tokens and features, which are columns of c, of a tile of product_hopper.cuh.
 using Wgmma256 = Tile<256, 128, 4, 1, 8>;
 using Wgmma128 = Tile<128, 128, 8, 1, 8>;
 
-enum class Kernel { few_rows, wgmma_256, wgmma_128, tiles_256, tiles_128, tiles_64, converted_64, ffma };
+enum class Kernel { gemv, few_rows, wgmma_256, wgmma_128, tiles_256, tiles_128, tiles_64, converted_64, ffma };
 
 // How the left factor stands in memory, and a dense right one; what can be done with one can be done with all that follow.
 enum class Access {
@@ -65,6 +71,7 @@ struct ProductShape {
     bool bf16;  // the type of the activations, else F32
     Access access;
     Weight weight;
+    bool across;            // the right factor is read along its rows: y = x * W^T, not dx = dy * W
     bool part_of_rows;      // of those of one call: the kernel may not follow from their number
     bool masked_adapter;    // there is an adapter whose sums are masked
     int64_t adapter_bytes;  // of the workspace: the adapter's parts (adapter_parts.cuh) come before the sums of splits
@@ -100,9 +107,14 @@ constexpr int64_t least_wgmma_m = 65;
 constexpr int64_t enough_big_tiles = 64, enough_biggest_tiles = 96;
 
 inline constexpr char biggest[] = "c has tiles of 256x128 for many multiprocessors, which have shared memory for them";
+inline constexpr char gemv[] = "few tokens, whose shared memory has room for x: each code is read and decoded once";
 inline constexpr char few_rows[] = "few tokens: each code is read once, and decoded in registers";
 
 inline constexpr Variant variants[] = {
+    {Kernel::gemv, "nf4_gemv", gemv, true, Access::rows, Weight::nf4_whole_tiles, 80, 80, 1, GemvTile::m, 0,
+     GemvTile::m, GemvTile::n, gemv_depth, GemvTile::stages, 1},
+    {Kernel::gemv, "nf4_gemv", gemv, true, Access::rows, Weight::nf4_whole_tiles, 90, 109, 1, GemvTile::m, 0,
+     GemvTile::m, GemvTile::n, gemv_depth, GemvTile::stages, 1},
     {Kernel::few_rows, "nf4_few_rows", few_rows, true, Access::rows, Weight::nf4_whole_tiles, any_device, newest_device,
      1, 8, 0, FewRows8::m, FewRows8::n, few_rows_depth, FewRows8::stages, 2},
     {Kernel::few_rows, "nf4_few_rows", few_rows, true, Access::rows, Weight::nf4_whole_tiles, any_device, newest_device,
@@ -140,14 +152,15 @@ struct Traits {
 
 struct Choice {
     const Variant *variant;
-    int64_t splits;           // of k, each a chain of its own; their sums are added in order by a second kernel
-    int64_t blocks;           // splits * tiles; of persistent ones, one for each multiprocessor
-    int64_t workspace_bytes;  // for the sums of the splits
+    int64_t splits;  // of k, each a chain of its own; their sums are added in order
+    int64_t blocks;  // splits * tiles; of persistent ones, one for each multiprocessor
+    int64_t
+        workspace_bytes;  // for the sums of the splits, which a second kernel adds; 0: there are none, or the block does
 };
 
 // The choice follows from the shape, the device and the workspace that is free, the split from the number of tiles that
 // c has: a row's bits do not depend on the rows beside it as long as the variant's name and the split are the same. Few
-// rows have one tile along m, so there the split follows from the shape of the weight.
+// rows have one tile along m, so there the split follows from the shape of the weight, as it does with gemv.
 Choice choose(const ProductShape &shape, const Traits &device, int64_t workspace_bytes);
 
 }  // namespace nf4j::cuda

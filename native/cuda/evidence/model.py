@@ -90,17 +90,20 @@ def whole_pass(name, kernel, wanted):
 
 # ---- products
 
-# By architecture: kernel, whose pattern has the rows and columns of its tile, and shapes (tokens, out, in). Of several tiles the fastest counts.
-SQUARE, DECODE = [(512, 4096, 4096), (4096, 4096, 4096)], [(1, 14336, 4096), (64, 14336, 4096)]
+# By architecture: kernel, whose pattern has the rows and columns of its tile, if not gemv's, and shapes (tokens, out, in). Of several tiles the
+# fastest counts.
+SQUARE, ONE_TOKEN, FEW_TOKENS, GEMV = [(512, 4096, 4096), (4096, 4096, 4096)], [(1, 14336, 4096)], [(64, 14336, 4096)], (8, 16)
 PRODUCTS = {
     "sm_80": [
         (r"^product_bf16_kernel<load 0, load 0, Tile<(\d+), (\d+)", "BF16", SQUARE),
         (r"^product_bf16_kernel<load 0, load 2, Tile<(\d+), (\d+)", "NF4", SQUARE),
         (r"^product_bf16_kernel<load 0, load 3, Tile<(\d+), (\d+)", "NF4 dx", SQUARE),
-        (r"^nf4_few_rows_kernel<Tile<(\d+), (\d+).*, false>", "NF4", DECODE),
+        (r"^nf4_gemv_kernel<1>", "NF4", ONE_TOKEN),
+        (r"^nf4_few_rows_kernel<Tile<(\d+), (\d+).*, false>", "NF4", FEW_TOKENS),
     ],
     "sm_90a": [
-        (r"^nf4_few_rows_kernel<Tile<(\d+), (\d+).*, false>", "NF4", DECODE),
+        (r"^nf4_gemv_kernel<1>", "NF4", ONE_TOKEN),
+        (r"^nf4_few_rows_kernel<Tile<(\d+), (\d+).*, false>", "NF4", FEW_TOKENS),
         (r"^product_hopper_kernel<HopperTile<Tile<(\d+), (\d+).*, false>", "NF4", SQUARE),
         (r"^product_hopper_kernel<HopperTile<Tile<(\d+), (\d+).*, true>", "NF4 dx", SQUARE),
     ],
@@ -117,13 +120,14 @@ def product(device, title, m, n, k, tile_m, tile_n, counts, memory):
 
 def products(device, kernels):
     for pattern, title, shapes in PRODUCTS[device.arch]:
-        found = [(re.search(pattern, name), sass.cheapest_pass(kernel)[0]) for name, kernel in kernels.items() if re.search(pattern, name)]
-        found.sort(key=lambda pair: int(pair[0][1]))  # of equally fast ones the smallest tile is named
+        matches = [(re.search(pattern, name), kernel) for name, kernel in kernels.items()]
+        found = [(tuple(map(int, match.groups())) or GEMV, sass.cheapest_pass(kernel)[0]) for match, kernel in matches if match]
+        found.sort(key=lambda pair: pair[0])  # of equally fast ones the smallest tile is named
         if not found:
             raise SystemExit(f"no kernel is called {pattern}: model.py is out of date")
         for m, n, k in shapes:
             memory = n * k * (2 if "BF16" in title else 0.516) + 2 * m * (n + k)
-            yield min((product(device, title, m, n, k, int(match[1]), int(match[2]), counts, memory) for match, counts in found),
+            yield min((product(device, title, m, n, k, *tile, counts, memory) for tile, counts in found),
                       key=lambda work: max(microseconds(device, work).values()))
 
 

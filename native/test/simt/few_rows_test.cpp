@@ -3,9 +3,8 @@
 #include "cuda/nf4_few_rows.cuh"
 #include "cuda/launch.h"
 
+#include "any_weight.h"
 #include "simt_support.h"
-
-#include <vector>
 
 using namespace nf4j;
 using namespace nf4j::cuda;
@@ -15,62 +14,13 @@ namespace {
 
 constexpr int64_t outputs = 512;  // two blocks
 
-// The first element that begins a sector. The vector has 32 bytes more than are needed.
-template <typename T>
-T *sector(std::vector<T> &all) {
-    const uintptr_t address = reinterpret_cast<uintptr_t>(all.data());
-    return all.data() + (32 - address % 32) % 32 / sizeof(T);
-}
-
-// A weight of any numbers: what a round costs does not depend on them.
-struct AnyWeight {
-    std::vector<uint8_t> codes;
-    std::vector<float> quant_map, absmax;
-    Nf4View view;
-
-    AnyWeight(int64_t rows, int64_t cols, int block_shift)
-        : codes(static_cast<size_t>(rows * cols / 2 + 32)),
-          quant_map(16, 1),
-          absmax(static_cast<size_t>((rows * cols) >> block_shift), 1),
-          view{sector(codes),
-               quant_map.data(),
-               absmax.data(),
-               nullptr,
-               nullptr,
-               nullptr,
-               nullptr,
-               rows,
-               cols,
-               cols / 64,
-               rows / 16,
-               block_shift,
-               block_shift >= 6,
-               absmax.data(),
-               block_shift} {
-        for (uint8_t &byte : codes) byte = static_cast<uint8_t>(test::integer(0, 255));
-    }
-};
-
 template <class T, bool columns>
 simt::Counters count(int64_t rounds, int block_shift) {
     const int64_t k = rounds * few_rows_depth;
-    const AnyWeight weight(columns ? k : outputs, columns ? outputs : k, block_shift);
-    std::vector<bf16> x(static_cast<size_t>(T::m * k + 16), to_bf16(1));
+    const test::AnyWeight weight(columns ? k : outputs, columns ? outputs : k, block_shift);
+    std::vector<bf16> x;
     alignas(32) static float c[64 * outputs];
-    Product p;
-    p.main.left.data = sector(x);
-    p.main.left.is_bf16 = true;
-    p.main.left.ld = k;
-    p.main.left.outer = T::m;
-    p.main.right.is_nf4 = true;
-    p.main.right.nf4 = weight.view;
-    p.main.right.k_contiguous = !columns;
-    p.main.right.outer = outputs;
-    p.main.k = k;
-    p.c = c;
-    p.ldc = outputs;
-    p.m = T::m;
-    p.n = outputs;
+    const Product p = test::product_of_ones(weight, columns, T::m, x, c);
     const int32_t status = launch(nullptr, "few_rows", outputs / T::n, T::threads, FewRows<T, columns>::shared_bytes,
                                   nf4_few_rows_kernel<T, columns>, p);
     check(status == NF4J_OK, "%s", test::last_report.c_str());

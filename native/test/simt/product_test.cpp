@@ -44,7 +44,7 @@ cuda::Choice choice_of(Kind kind, const Shape &s, int32_t dtype, Rows rows, int6
     const cuda::Access access = !bf16 || rows == Rows::odd ? cuda::Access::any
                                 : copied                   ? cuda::Access::copied
                                                            : cuda::Access::rows;
-    const cuda::ProductShape shape = {s.m, s.n, s.k, bf16, access, weight, false, false, 0};
+    const cuda::ProductShape shape = {s.m, s.n, s.k, bf16, access, weight, kind == Kind::nf4, false, false, 0};
     return cuda::choose(shape, played, workspace_bytes);
 }
 
@@ -181,8 +181,8 @@ void test_splits() {
     const cuda::Traits device = cuda::find_known_device("H100")->traits;
     for (const Shape &s :
          {Shape{1, 4096, 4096}, {1, 14336, 4096}, {1, 4096, 14336}, {64, 1024, 4096}, {8, 2560, 1280}}) {
-        const cuda::ProductShape shape = {s.m,   s.n,   s.k, true, cuda::Access::copied, cuda::Weight::nf4_row_scales,
-                                          false, false, 0};
+        const cuda::ProductShape shape = {s.m,   s.n,   s.k,   true, cuda::Access::copied, cuda::Weight::nf4_row_scales,
+                                          false, false, false, 0};
         const cuda::Choice choice = cuda::choose(shape, device, workspace_bytes);
         const cuda::Variant &v = *choice.variant;
         const int64_t tiles = cuda::ceil_div(s.n, v.tile_n), steps = cuda::ceil_div(s.k, v.depth),
@@ -199,6 +199,38 @@ void test_splits() {
               static_cast<long long>(choice.splits), static_cast<long long>(taken_steps),
               static_cast<long long>(shortest));
     }
+}
+
+// Of gemv, by hand: how many warps share a row of tiles, where 132 multiprocessors have 16 each.
+void test_teams() {
+    const cuda::Traits device = cuda::find_known_device("H100")->traits;
+    const struct {
+        Shape s;
+        int64_t team, blocks;
+    } choices[] = {
+        {{1, 14336, 4096}, 16, 132},  // seven rounds of one step, not four of two
+        {{1, 4096, 14336}, 8, 128},   // 56 times 256 of k: seven steps, where 16 warps would take two rounds of four
+        {{8, 4096, 4096}, 16, 132},   // two rounds of a step, or one of two: the same
+        {{1, 1024, 4096}, 16, 64},    // more multiprocessors than rows of tiles
+        {{1, 2048, 8192}, 16, 128},  {{1, 128256, 2048}, 8, 132},  // 8 times 256 of k
+        {{1, 49152, 576}, 4, 132},                                 // three
+        {{2, 8, 64}, 16, 1},
+    };
+    for (const auto &c : choices) {
+        const cuda::ProductShape shape = {c.s.m, c.s.n, c.s.k, true, cuda::Access::copied, cuda::Weight::nf4_row_scales,
+                                          true,  false, false, 0};
+        const cuda::Choice choice = cuda::choose(shape, device, workspace_bytes);
+        check(choice.variant->kernel == cuda::Kernel::gemv && choice.splits == c.team && choice.blocks == c.blocks &&
+                  choice.workspace_bytes == 0,
+              "[%lld, %lld, %lld]: %s with teams of %lld warps, %lld blocks, %lld bytes", static_cast<long long>(c.s.m),
+              static_cast<long long>(c.s.n), static_cast<long long>(c.s.k), choice.variant->name,
+              static_cast<long long>(choice.splits), static_cast<long long>(choice.blocks),
+              static_cast<long long>(choice.workspace_bytes));
+    }
+    const cuda::ProductShape large = {8,    4096,  14336, true, cuda::Access::copied, cuda::Weight::nf4_row_scales,
+                                      true, false, false, 0};
+    check(cuda::choose(large, device, workspace_bytes).variant->kernel == cuda::Kernel::few_rows,
+          "8 tokens of 14336 are in shared memory");
 }
 
 // Of wgmma, by hand: what fills an H100's 132 multiprocessors, unless adding the sums takes longer.
@@ -219,7 +251,7 @@ void test_wgmma_splits() {
     };
     for (const auto &c : choices) {
         cuda::ProductShape shape = {c.s.m, c.s.n, c.s.k, true, cuda::Access::copied, cuda::Weight::nf4_row_scales,
-                                    false, false, 1000};
+                                    false, false, false, 1000};
         const int64_t sums = c.splits * c.s.m * c.s.n * 4;
         const cuda::Choice choice = cuda::choose(shape, device, c.splits > 1 ? sums + 1000 : 1000);
         check(choice.variant->tile_m == c.tile_m && choice.splits == c.splits && choice.blocks == c.blocks &&
@@ -277,6 +309,7 @@ int main() {
 
     test_coverage();
     test_splits();
+    test_teams();
     test_wgmma_splits();
 
     // wgmma: tiles of 128 and of 256 tokens, ragged on all sides, blocks with several tiles, more steps than stages.
@@ -290,6 +323,17 @@ int main() {
             const int64_t block_size = s.m % 2 ? 64 : 128;
             test_product(hopper, reference, Kind::nf4_backward, s, NF4J_BF16, Rows::aligned, block_size, s.m > 65);
             test_product(hopper, reference, Kind::nf4, {s.m, s.k, s.n}, NF4J_BF16, Rows::aligned, block_size, s.m > 65);
+        }
+    }
+    // gemv: blocks with several rows of tiles, teams of 16, 4 and 2 warps, k in several steps and in parts of one, and rows and
+    // warps that have none.
+    constexpr Shape one_row[] = {{1, 330, 4160}, {3, 650, 576}, {8, 40, 1344}, {2, 1050, 512}, {5, 24, 64}};
+    for (const char *schedule : schedules) {
+        set_schedule(schedule);
+        for (const Shape &s : one_row) {
+            for (int64_t block_size : {32, 64, 256}) {
+                test_product(hopper, reference, Kind::nf4, s, NF4J_BF16, Rows::aligned, block_size, block_size > 32);
+            }
         }
     }
     set_schedule("0");
