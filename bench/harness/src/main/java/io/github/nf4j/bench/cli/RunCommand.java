@@ -43,6 +43,8 @@ import picocli.CommandLine.Spec;
 final class RunCommand implements Callable<Integer> {
     /// Backends that train fast enough to be worth a row.
     private static final Set<Backend> TRAINING = EnumSet.of(Backend.CPU, Backend.CUDA);
+    /// What a quick run takes for the last-level cache, which may have hundreds of MiB to fill for each case.
+    private static final long QUICK_CACHE_MB = 8;
 
     @Spec
     private CommandSpec spec;
@@ -69,7 +71,8 @@ final class RunCommand implements Callable<Integer> {
     @Option(names = "--seed", defaultValue = "1", paramLabel = "N", description = "Of inputs and order. Default: ${DEFAULT-VALUE}.")
     private long seed;
 
-    @Option(names = "--quick", description = "Measure each case as shortly as possible: to see that all of it works.")
+    @Option(names = "--quick", description = "Measure each case as shortly as possible, and with small buffers: to see that all "
+            + "of it works.")
     private boolean quick;
 
     @Override
@@ -85,7 +88,9 @@ final class RunCommand implements Callable<Integer> {
         boolean resumes = out.resumes();
         try (Device device = where.openDevice()) {
             Machine machine = Host.machine(device.info());
-            ResultFile start = resumes ? ResultFiles.resumed(out.file(), machine, Host.code(checkout)) : begun(checkout, machine, device);
+            long cacheMb = quick ? Math.min(QUICK_CACHE_MB, machine.llcMb()) : machine.llcMb();
+            ResultFile start = resumes
+                    ? ResultFiles.resumed(out.file(), machine, Host.code(checkout)) : begun(checkout, machine, device, cacheMb);
             if (!start.run().suite().equals(suiteName())) {
                 throw usage("--resume: " + out.file() + " is of suite " + start.run().suite() + "; this is " + suiteName());
             }
@@ -93,8 +98,9 @@ final class RunCommand implements Callable<Integer> {
                 console.println("No floors: " + checkout.driver("floors") + " is not built; run make bench-build.");
             }
             ResultFile result;
-            try (CaseRunner runner = new CaseRunner(device, machine, start.floors(), start.run().seed(), options.suite, options.scope);
-                    Peers beside = new Peers(libraries, checkout, device.info().threads(), machine.llcMb(), device.info().freeMemory())) {
+            try (CaseRunner runner = new CaseRunner(device, machine, cacheMb, start.floors(), start.run().seed(), options.suite,
+                    options.scope);
+                    Peers beside = new Peers(libraries, checkout, device.info().threads(), cacheMb, device.info().freeMemory())) {
                 result = new SuiteRun(out.file(), start).run(cases, runner, beside::of, budget, quick, row -> print(console, row));
             }
             if (options.suite == Suite.LIMITS && options.scope == Scope.CALL && options.isWholeSuite()
@@ -149,8 +155,8 @@ final class RunCommand implements Callable<Integer> {
         return new ParameterException(spec.commandLine(), message);
     }
 
-    private ResultFile begun(Checkout checkout, Machine machine, Device device) throws IOException {
-        Floors floors = FloorProbe.measure(checkout, device, machine.llcMb());
+    private ResultFile begun(Checkout checkout, Machine machine, Device device, long cacheMb) throws IOException {
+        Floors floors = FloorProbe.measure(checkout, device, cacheMb);
         return new ResultFile(ResultFile.SCHEMA, SuiteRun.header(spec.commandLine().getParseResult().originalArgs(), seed,
                 suiteName()), Host.code(checkout), machine, floors, List.of());
     }

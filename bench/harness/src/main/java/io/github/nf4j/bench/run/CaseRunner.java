@@ -38,19 +38,22 @@ public final class CaseRunner implements AutoCloseable {
     private final Stream stream;
     private final DeviceInfo info;
     private final Machine machine;
+    private final long cacheMb;
     private final Floors floors;
     private final long seed;
     private final Suite suite;
     private final Scope scope;
     private KernelProcess kernel;
 
-    /// @param floors null if they are not known
-    /// @param suite  that the cases are of
-    public CaseRunner(Device device, Machine machine, Floors floors, long seed, Suite suite, Scope scope) {
+    /// @param cacheMb MiB that cold rows rotate through twice: the last-level cache
+    /// @param floors  null if they are not known
+    /// @param suite   that the cases are of
+    public CaseRunner(Device device, Machine machine, long cacheMb, Floors floors, long seed, Suite suite, Scope scope) {
         this.device = device;
         this.stream = device.newStream();
         this.info = device.info();
         this.machine = machine;
+        this.cacheMb = cacheMb;
         this.floors = floors;
         this.seed = seed;
         this.suite = suite;
@@ -100,7 +103,7 @@ public final class CaseRunner implements AutoCloseable {
 
         Prepared(BenchCase benchCase) {
             this.benchCase = benchCase;
-            this.buffers = new Buffers(stream, slots(benchCase.bytes(), machine.llcMb(), info.freeMemory()), seed);
+            this.buffers = new Buffers(stream, slots(benchCase.bytes(), cacheMb, info.freeMemory()), seed);
             try {
                 this.subject = benchCase.prepare().apply(buffers);
             } catch (RuntimeException e) {
@@ -213,7 +216,7 @@ public final class CaseRunner implements AutoCloseable {
     }
 
     private boolean fitsCache(long bytes) {
-        return bytes <= machine.llcMb() << 20;
+        return bytes <= cacheMb << 20;
     }
 
     private CaseResult unmeasured(BenchCase benchCase, Status status, String note, Verify verify) {

@@ -30,7 +30,7 @@ class CaseRunnerTest {
 
     private static List<CaseResult> run(BenchCase benchCase, long cacheMb, Scope scope) throws InterruptedException {
         try (Device device = Device.open(Backend.CPU);
-                CaseRunner runner = new CaseRunner(device, machine(cacheMb), null, 1, Suite.FULL, scope)) {
+                CaseRunner runner = new CaseRunner(device, machine(cacheMb), cacheMb, null, 1, Suite.FULL, scope)) {
             return runner.run(benchCase, PeerGroup.NONE, 1);
         }
     }
