@@ -15,12 +15,13 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // Block of the sums that one task computes at a time: the sums and the left panels stay in L2, a right panel in L1.
 constexpr int64_t max_block_rows = 512;
 constexpr int64_t max_block_columns = 1024;
-constexpr int64_t block_steps = 256;  // words along k
+constexpr int64_t block_steps = 256;                                       // words along k
+constexpr int64_t pass_steps = has_tiles ? 2 * block_steps : block_steps;  // two pieces in tiles
 
 struct Scratch {
     alignas(64) float sums[max_block_rows * max_block_columns];
-    alignas(64) float left[max_block_rows * block_steps];
-    alignas(64) float right[tile_columns * block_steps];
+    alignas(64) float left[max_block_rows * pass_steps];
+    alignas(64) float right[tile_columns * pass_steps];
 };
 static_assert(sizeof(Scratch) <= ThreadPool::scratch_bytes, "a thread's scratch memory");
 
@@ -34,10 +35,8 @@ int64_t tile_width(int64_t columns_left) { return columns_left <= 16 ? 16 : tile
 
 // The rows of a block as the micro-kernel takes them, and where their sums stand: tile by tile, first a panel's tiles,
 // then the next panel's. Rows are dealt evenly to the panels: a last panel of few rows would run at a fraction of the
-// speed. Where tile registers have a part in the sums, these stand in tiles of 16 rows and two panels share each.
+// speed. In tile registers every panel has 16 rows, and the last one's tiles are as large as the others'.
 struct Panels {
-    static constexpr int64_t half = tile_side / 2;
-
     int64_t rows;
     bool in_tiles;
     int64_t count;
@@ -46,16 +45,14 @@ struct Panels {
     Panels(const Block &block, bool in_tiles_)
         : rows(block.rows),
           in_tiles(in_tiles_),
-          count(ceil_div(rows, in_tiles ? half : tile_rows)),
+          count(ceil_div(rows, in_tiles ? tile_side : tile_rows)),
           stride(padded(block.columns)) {}
-    int64_t begin(int64_t panel) const { return in_tiles ? min(rows, panel * half) : rows * panel / count; }
+    int64_t begin(int64_t panel) const { return in_tiles ? min(rows, panel * tile_side) : rows * panel / count; }
     int64_t size(int64_t panel) const { return begin(panel + 1) - begin(panel); }
 
-    // The panel's first sum in the tile of `width` columns at `column`. The next row's is `width` further.
-    int64_t place(int64_t panel, int64_t column, int64_t width) const {
-        const int64_t first = begin(panel), in_tile = first % tile_side;
-        if (in_tiles) return (first - in_tile) * stride + column * tile_side + in_tile * width;
-        return first * stride + column * size(panel);
+    // The panel's first sum in the tile of columns that begins at `column`. The next row's is the tile's width further.
+    int64_t place(int64_t panel, int64_t column) const {
+        return begin(panel) * stride + column * (in_tiles ? tile_side : size(panel));
     }
 };
 
@@ -102,7 +99,7 @@ void for_each_tile_row(const Block &block, const Panels &panels, float *sums, F 
     for (int64_t panel = 0; panel < panels.count; panel++) {
         for (int64_t column = 0; column < block.columns; column += tile_columns) {
             const int64_t width = tile_width(block.columns - column);
-            float *tile = sums + panels.place(panel, column, width);
+            float *tile = sums + panels.place(panel, column);
             for (int64_t r = 0; r < panels.size(panel); r++) {
                 f(block.row + panels.begin(panel) + r, block.column + column, min(width, block.columns - column),
                   tile + r * width);
@@ -111,29 +108,37 @@ void for_each_tile_row(const Block &block, const Panels &panels, float *sums, F 
     }
 }
 
-// Pairs in tile registers.
-void add_segment_in_tiles(const Segment &segment, const Block &block, const Panels &panels, bool fresh,
-                          Scratch &scratch) {
+// Which way a product goes does not depend on its blocks: a sum's bits are the same however many threads there are.
+bool in_tiles(const Segment &segment) {
+    return has_tiles && (segment.words == Words::bf16_pairs || segment.words == Words::bf16_parts);
+}
+
+bool by_few_rows(const Product &p, const Segment &segment) {
+    return segment.right.nf4 && segment.right.k_contiguous && p.c->rows <= few_rows && !in_tiles(segment);
+}
+
+// Segments in tile registers. Where one ends, the next begins in the same pass: for an adapter's few ranks alone, loading
+// and storing sums would take as long as multiplying.
+void add_segments_in_tiles(const Segment *segments, int count, const Block &block, const Panels &panels, bool fresh,
+                           Scratch &scratch) {
     const TileRegisters registers(block.rows);
-    const int64_t tiles = ceil_div(block.rows, tile_side), k_step = 2 * block_steps;
-    for (int64_t k = 0; k < segment.k; k += k_step) {
-        const int64_t count = min(k_step, segment.k - k);
-        const int64_t packed = (count + 1) / 2, steps = whole_tiles(packed);
-        for (int64_t tile = 0; tile < tiles; tile++) {
-            const int64_t first = tile * tile_side;
-            pack_tiles(segment.left, k, count, block.row + first, min(tile_side, block.rows - first),
-                       scratch.left + first * steps, scratch.right);
+    const Segment *segment = segments, *end = segments + count;
+    for (int64_t k = 0; segment < end; fresh = false) {
+        Pass pass;
+        pass.add(segment, k, block_steps);
+        if (k == 0 && segment < end) pass.add(segment, k, block_steps);
+        for (int64_t panel = 0; panel < panels.count; panel++) {
+            const int64_t first = panels.begin(panel);
+            pass.pack_left(block.row + first, panels.size(panel), scratch.left + first * pass.left_steps(),
+                           scratch.right);
         }
         for (int64_t column = 0; column < block.columns; column += tile_columns) {
             const int64_t width = tile_width(block.columns - column);
-            pack(segment.right, segment.words, k, count, block.column + column, width, scratch.right);
-            std::memset(scratch.right + packed * width, 0,
-                        static_cast<size_t>((steps - packed) * width) * sizeof(float));
-            for (int64_t tile = 0; tile < tiles; tile += 2) {
-                const int64_t first = tile * tile_side;
-                multiply_tiles(min(2, tiles - tile), steps, scratch.left + first * steps, scratch.right, width,
-                               scratch.sums + first * panels.stride + column * tile_side, panels.stride * tile_side,
-                               fresh && k == 0);
+            pass.pack_right(block.column + column, width, scratch.right);
+            for (int64_t panel = 0; panel < panels.count; panel += 2) {
+                pass.multiply(min(2, panels.count - panel), scratch.left + panels.begin(panel) * pass.left_steps(),
+                              scratch.right, width, scratch.sums + panels.place(panel, column),
+                              panels.stride * tile_side, fresh);
             }
         }
     }
@@ -141,9 +146,6 @@ void add_segment_in_tiles(const Segment &segment, const Block &block, const Pane
 
 void add_segment(const Segment &segment, const Block &block, const Panels &panels, bool fresh, Scratch &scratch) {
     const bool pairs = segment.words == Words::bf16_pairs;
-    if constexpr (has_tiles) {
-        if (pairs) return add_segment_in_tiles(segment, block, panels, fresh, scratch);
-    }
     const int64_t k_step = block_steps * (pairs ? 2 : 1);
     // Rounding concerns the right factor.
     const Words left_words = pairs ? Words::bf16_pairs : Words::f32;
@@ -161,7 +163,7 @@ void add_segment(const Segment &segment, const Block &block, const Panels &panel
             for (int64_t panel = 0; panel < panels.count; panel++) {
                 micro_kernel(panels.size(panel), width, pairs)(
                     steps, scratch.left + panels.begin(panel) * steps, scratch.right,
-                    scratch.sums + panels.place(panel, column, width), fresh && k == 0);
+                    scratch.sums + panels.place(panel, column), fresh && k == 0);
             }
         }
     }
@@ -208,22 +210,24 @@ void write(const Product &p, const Block &block, const Panels &panels, float *su
     });
 }
 
-// Which way a product goes does not depend on its blocks: a sum's bits are the same however many threads there are.
-bool in_tiles(const Segment &segment) { return has_tiles && segment.words == Words::bf16_pairs; }
-
-bool by_few_rows(const Product &p, const Segment &segment) {
-    return segment.right.nf4 && segment.right.k_contiguous && p.c->rows <= few_rows && !in_tiles(segment);
+// Segments i ... i + n - 1, one unless they are in tiles.
+void add_segments(const Product &p, int i, int n, const Block &block, const Panels &panels, bool fresh,
+                  Scratch &scratch) {
+    if constexpr (has_tiles) {
+        if (panels.in_tiles) return add_segments_in_tiles(p.segments + i, n, block, panels, fresh, scratch);
+    }
+    const Segment &segment = p.segments[i];
+    (by_few_rows(p, segment) ? add_nf4_segment : add_segment)(segment, block, panels, fresh, scratch);
 }
 
 void compute(const Product &p, const Block &block, Scratch &scratch) {
-    bool tiles = false;
-    for (int i = 0; i < p.count; i++) tiles |= in_tiles(p.segments[i]);
-    const Panels panels(block, tiles);
+    const Panels panels(block, in_tiles(p.segments[0]));
     bool fresh = true;
-    for (int i = 0; i < p.count; i++) {
-        const Segment &segment = p.segments[i];
-        if (segment.k > 0) {
-            (by_few_rows(p, segment) ? add_nf4_segment : add_segment)(segment, block, panels, fresh, scratch);
+    for (int i = 0, n; i < p.count; i += n) {
+        // Tiles take together what nothing comes between.
+        n = panels.in_tiles && !p.dropout_after_first ? p.count : 1;
+        if (n > 1 || p.segments[i].k > 0) {
+            add_segments(p, i, n, block, panels, fresh, scratch);
             fresh = false;
         }
         if (i == 0 && p.dropout_after_first) apply_dropout(*p.dropout_after_first, block, panels, scratch.sums);
@@ -239,6 +243,8 @@ Words words_for(int32_t dtype) {
     if (dtype == NF4J_F32) return Words::f32;
     return has_bf16_pairs ? Words::bf16_pairs : Words::f32_of_bf16;
 }
+
+Words exact_words_for(int32_t dtype) { return dtype == NF4J_F32 ? Words::f32 : Words::bf16_parts; }
 
 Product product(const Segment &segment, const nf4j_tensor *c) {
     Product p = {};
@@ -283,6 +289,7 @@ Operand rows_of(const nf4j_linear &layer) { return layer.nf4 ? rows_of(*layer.nf
 Operand columns_of(const nf4j_linear &layer) { return layer.nf4 ? columns_of(*layer.nf4) : columns_of(*layer.dense); }
 
 void multiply(ThreadPool &pool, const Product &p) {
+    if (p.c->rows == 0) return;  // tile registers have at least one row
     const Plan plan(p.c->rows, p.c->cols, pool.threads());
     pool.parallel_for(plan.tasks(), [&](int64_t task, int thread) {
         compute(p, plan.block(task), *reinterpret_cast<Scratch *>(pool.scratch(thread)));

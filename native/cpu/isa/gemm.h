@@ -20,10 +20,13 @@ enum class Words {
     f32,          // one element
     f32_of_bf16,  // one element, that of the right factor rounded to BF16
     bf16_pairs,   // elements k and k + 1, rounded to BF16
+    bf16_parts,  // one element with all its bits; where there are tiles, split there into pairs of BF16 parts (tiles.h)
 };
 
 // The words for a product whose activations have this type.
 Words words_for(int32_t dtype);
+// The same for a product of factors that count with all bits of F32.
+Words exact_words_for(int32_t dtype);
 
 // One factor, seen as [outer, k]: outer are the rows of the left factor, the columns of the right one.
 struct Operand {
@@ -33,7 +36,7 @@ struct Operand {
     bool k_contiguous = true;  // element (o, k) at data[o * ld + k]; else at data[k * ld + o]
     int64_t ld = 0;
     int64_t outer = 0;
-    // For words of one F32: elements are multiplied by these first. Dropout's row is what ld steps over, its column the
+    // Not for pairs: elements are multiplied by these first, in F32. Dropout's row is what ld steps over, its column the
     // other.
     float scale = 1;
     const Dropout *dropout = nullptr;

@@ -1,5 +1,5 @@
-// LoRA over a frozen dense or NF4 layer, in the notation of nf4j.h. The adapter's own products are computed in F32
-// whatever the activations are: they are a few percent of the work.
+// LoRA over a frozen dense or NF4 layer, in the notation of nf4j.h. The factors of the adapter's own products count with
+// all bits of F32, whatever the activations are: these products are a few percent of the work.
 #include "cpu/device.h"
 #include "cpu/isa/gemm.h"
 #include "cpu/isa/kernels.h"
@@ -25,8 +25,9 @@ int32_t lora_project(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_lora 
                      const nf4j_tensor *const *us) {
     for (int64_t i = 0; i < count; i++) {
         const Dropout dropout(loras[i]->seed, loras[i]->dropout, loras[i]->device_seed);
-        multiply(pool_of(stream),
-                 product({with_dropout(rows_of(*x), dropout), rows_of(*loras[i]->a), x->cols, Words::f32}, us[i]));
+        multiply(pool_of(stream), product({with_dropout(rows_of(*x), dropout), rows_of(*loras[i]->a), x->cols,
+                                           exact_words_for(x->dtype)},
+                                          us[i]));
     }
     return NF4J_OK;
 }
@@ -36,7 +37,7 @@ int32_t lora_apply(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_linear 
     Product p = product({rows_of(*x), rows_of(*base), x->cols, words_for(x->dtype)}, y);
     Operand scaled_u = rows_of(*u);
     scaled_u.scale = scale_of(*lora);
-    p.segments[p.count++] = {scaled_u, rows_of(*lora->b), u->cols, Words::f32};
+    p.segments[p.count++] = {scaled_u, rows_of(*lora->b), u->cols, exact_words_for(x->dtype)};
     p.bias = base->bias;
     multiply(pool_of(stream), p);
     return NF4J_OK;
@@ -54,24 +55,25 @@ int32_t lora_backward(nf4j_stream *stream, const nf4j_tensor *x, const nf4j_tens
                     static_cast<long long>(stream->workspace_bytes));
     }
     const Dropout dropout(lora->seed, lora->dropout, lora->device_seed);
+    const Words words = exact_words_for(x->dtype);
     const nf4j_tensor du = {stream->workspace, tokens, rank, rank, NF4J_F32, 0};
 
-    Product p = product({rows_of(*dy), columns_of(*lora->b), dy->cols, Words::f32}, &du);
+    Product p = product({rows_of(*dy), columns_of(*lora->b), dy->cols, words}, &du);
     p.alpha = scale_of(*lora);
     multiply(pool, p);
 
-    p = product({columns_of(*dy), columns_of(*u), tokens, Words::f32}, db);
+    p = product({columns_of(*dy), columns_of(*u), tokens, words}, db);
     p.alpha = scale_of(*lora);
     p.beta = 1;
     multiply(pool, p);
 
-    p = product({columns_of(du), with_dropout(columns_of(*x), dropout), tokens, Words::f32}, da);
+    p = product({columns_of(du), with_dropout(columns_of(*x), dropout), tokens, words}, da);
     p.beta = 1;
     multiply(pool, p);
 
     if (dx) {
         // The adapter's part comes first, where the mask can still be applied to it alone.
-        p = product({rows_of(du), columns_of(*lora->a), rank, Words::f32}, dx);
+        p = product({rows_of(du), columns_of(*lora->a), rank, words}, dx);
         p.dropout_after_first = dropout.active() ? &dropout : nullptr;
         p.segments[p.count++] = {rows_of(*dy), columns_of(*base), dy->cols, words_for(dy->dtype)};
         p.beta = accumulate_dx ? 1 : 0;

@@ -169,7 +169,8 @@ void backward(const Nf4Matrix &w, int64_t k0, int64_t count, int64_t outer0, int
 void decode_forward(const Nf4Matrix &w, Words words, int64_t k0, int64_t count, int64_t outer0, int64_t width,
                     float *panel) {
     switch (words) {
-        case Words::f32: return forward<Words::f32>(w, k0, count, outer0, width, panel);
+        case Words::f32:
+        case Words::bf16_parts: return forward<Words::f32>(w, k0, count, outer0, width, panel);
         case Words::f32_of_bf16: return forward<Words::f32_of_bf16>(w, k0, count, outer0, width, panel);
         case Words::bf16_pairs: return forward<Words::bf16_pairs>(w, k0, count, outer0, width, panel);
     }
@@ -178,7 +179,8 @@ void decode_forward(const Nf4Matrix &w, Words words, int64_t k0, int64_t count, 
 void decode_backward(const Nf4Matrix &w, Words words, int64_t k0, int64_t count, int64_t outer0, int64_t width,
                      float *panel) {
     switch (words) {
-        case Words::f32: return backward<Words::f32>(w, k0, count, outer0, width, panel);
+        case Words::f32:
+        case Words::bf16_parts: return backward<Words::f32>(w, k0, count, outer0, width, panel);
         case Words::f32_of_bf16: return backward<Words::f32_of_bf16>(w, k0, count, outer0, width, panel);
         case Words::bf16_pairs: return backward<Words::bf16_pairs>(w, k0, count, outer0, width, panel);
     }

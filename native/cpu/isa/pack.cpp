@@ -66,7 +66,8 @@ void pack_typed(const Operand &o, int64_t k0, int64_t count, int64_t outer0, int
 template <class T>
 void pack_plain(const Operand &o, Words words, int64_t k0, int64_t count, int64_t outer0, int64_t width, float *panel) {
     switch (words) {
-        case Words::f32: return pack_typed<T, Words::f32>(o, k0, count, outer0, width, panel);
+        case Words::f32:
+        case Words::bf16_parts: return pack_typed<T, Words::f32>(o, k0, count, outer0, width, panel);
         case Words::f32_of_bf16: return pack_typed<T, Words::f32_of_bf16>(o, k0, count, outer0, width, panel);
         case Words::bf16_pairs: return pack_typed<T, Words::bf16_pairs>(o, k0, count, outer0, width, panel);
     }
