@@ -33,9 +33,9 @@ public:
 // one and the first of the next.
 //
 // Where a segment's words are bf16_parts, a factor that is not BF16 as it stands in memory is the sum of three BF16 parts:
-// high, and twice what rounding left of the one before. Together they have the 24 bits of F32, and their products fit F32.
-// Within a piece k runs through the products of parts one after the other; those that are below 2^-24 of the largest are
-// left out. Pieces depend on k and the factors' types alone, and so do a sum's bits.
+// high, and twice what rounding left of the one before. Together they have the 24 bits of F32, but infinity becomes NaN,
+// and parts below 2^-126 count as 0. Within a piece k runs through the products of parts one after the other; those that
+// are below 2^-24 of the largest are left out. Pieces depend on k and the factors' types alone, and so do a sum's bits.
 class Pass {
 public:
     // Adds elements of the segment from k on, as many as have room in `words` words, and moves on to those that follow:
