@@ -1,6 +1,6 @@
 // Products of few rows of BF16 with an NF4 weight on tensor cores: y = x * W^T and dx = dy * W for up to 64 tokens, each
-// code read from memory once; but y of up to 8 is nf4_gemv.cuh's, if that has room for x. Floor: the weight's bytes over the
-// bandwidth of memory.
+// code read from memory once; but y of up to 8 is nf4_gemv.cuh's, if that has room for x, and on Hopper more than 32 are
+// product_hopper.cuh's. Floor: the weight's bytes over the bandwidth of memory.
 //
 // The weight is the A operand of mma.m16n8k16, straight from its fragment bytes; tokens are the columns of B, eight to
 // an mma. A block has 256 outputs and goes through its share of k in rounds of 128, two steps of 64. A warp has 64 of

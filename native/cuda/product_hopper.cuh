@@ -1,5 +1,5 @@
 // Products of BF16 activations with NF4 weights on Hopper's wgmma, sums in F32: y = x * W^T and dx = dy * W for more
-// tokens than 64.
+// tokens than 32.
 //
 // The problem is turned round, c^T [features, tokens] = W * x^T (or W^T * dy^T), because wgmma takes its left factor
 // from registers, where a lane decodes the weights that it has loaded; they never touch shared memory. Features are

@@ -180,7 +180,7 @@ void test_coverage() {
 void test_splits() {
     const cuda::Traits device = cuda::find_known_device("H100")->traits;
     for (const Shape &s :
-         {Shape{1, 4096, 4096}, {1, 14336, 4096}, {1, 4096, 14336}, {64, 1024, 4096}, {8, 2560, 1280}}) {
+         {Shape{1, 4096, 4096}, {1, 14336, 4096}, {1, 4096, 14336}, {32, 1024, 4096}, {8, 2560, 1280}}) {
         const cuda::ProductShape shape = {s.m,   s.n,   s.k,   true, cuda::Access::copied, cuda::Weight::nf4_row_scales,
                                           false, false, false, 0};
         const cuda::Choice choice = cuda::choose(shape, device, workspace_bytes);
@@ -316,13 +316,13 @@ int main() {
     const Device hopper(NF4J_BACKEND_SIMT, NF4J_ISA_AUTO, 0, workspace_bytes, 1);
     if (!check(hopper.open(), "%s", nf4j_last_error())) return finish("simt product_test");
     played = played_by_1;
-    constexpr Shape many_rows[] = {{65, 64, 72}, {130, 192, 200}, {300, 320, 136}};
+    constexpr Shape many_rows[] = {{33, 64, 72}, {130, 192, 200}, {300, 320, 136}};
     for (const char *schedule : schedules) {
         set_schedule(schedule);
         for (const Shape &s : many_rows) {
             const int64_t block_size = s.m % 2 ? 64 : 128;
-            test_product(hopper, reference, Kind::nf4_backward, s, NF4J_BF16, Rows::aligned, block_size, s.m > 65);
-            test_product(hopper, reference, Kind::nf4, {s.m, s.k, s.n}, NF4J_BF16, Rows::aligned, block_size, s.m > 65);
+            test_product(hopper, reference, Kind::nf4_backward, s, NF4J_BF16, Rows::aligned, block_size, s.m > 33);
+            test_product(hopper, reference, Kind::nf4, {s.m, s.k, s.n}, NF4J_BF16, Rows::aligned, block_size, s.m > 33);
         }
     }
     // gemv: blocks with several rows of tiles, teams of 16, 4 and 2 warps, k in several steps and in parts of one, and rows and
