@@ -190,12 +190,19 @@ test-faults: simt $(LOST_DEVICE) $(CONFORMANCE) ## launches that fail, and lost 
 	$(LOST_DEVICE)
 	LD_PRELOAD=$(NATIVE)/test/libinterpose.so $(CONFORMANCE) --backend simt --small --faults
 
+# In two parts, which two cores run at once: simt keeps one busy for minutes.
+.PHONY: conformance-nf4 conformance-others
+conformance-nf4 conformance-others: $(LIBRARY) $(CONFORMANCE)
+conformance-nf4:
+	$(RUN) $(CONFORMANCE) --backend all --op '^(nf4|lora)' $(CONFORMANCE_ARGUMENTS)
+conformance-others:
+	$(RUN) $(CONFORMANCE) --backend all --op '^(?!nf4|lora)' $(CONFORMANCE_ARGUMENTS)
+
 .PHONY: test-native
-test-native: $(LIBRARY) check-isa $(NATIVE_TESTS) $(FAULTS) $(CONFORMANCE) ## test the native library without Java
+test-native: $(LIBRARY) check-isa $(NATIVE_TESTS) $(FAULTS) conformance-nf4 conformance-others ## test the native library without Java
 	@native/test/abi.sh $(LIBRARY) native/include/nf4j.h $(NATIVE)/test/abi_test | diff -u native/nf4j.abi - || { \
 	    echo "the C ABI is not that of native/nf4j.abi. When that is meant: make abi" >&2; exit 1; }
 	@set -e; for test in $(NATIVE_TESTS) $(FAULTS); do echo $$test; $(RUN) $$test; done
-	$(RUN) $(CONFORMANCE) --backend all $(CONFORMANCE_ARGUMENTS)
 
 .PHONY: abi
 abi: $(LIBRARY) $(NATIVE)/test/abi_test ## accept a change of the C ABI; an incompatible one increases NF4J_ABI_VERSION
