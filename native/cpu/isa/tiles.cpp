@@ -247,8 +247,8 @@ void Pass::run(const float *left, const float *right, float *sums, int64_t panel
         const float *right_end = right + pieces_[i].right.steps * width;
         const float *left_at = left, *right_at = right;
         for (int64_t k = max(pieces_[i].left.steps, pieces_[i].right.steps); k > 0; k -= tile_side) {
-            for (int64_t row = 0; row < tile_side;
-                 row++) {  // left panels stand in L2: those of the step after the next
+            // Left panels stand in L2: those of the step after the next.
+            for (int64_t row = 0; row < tile_side; row++) {
                 __builtin_prefetch(left_at + (2 * tile_side + row) * tile_side);
                 if (two_panels) __builtin_prefetch(left_at + next_left + (2 * tile_side + row) * tile_side);
             }
