@@ -134,8 +134,9 @@ class DlPackTest {
             Tensor tensor = imported.tensor();
             assertArrayEquals(new float[] {1, 2, 3, 4, 5, 6}, tensor.toFloatArray());
             MemoryOps.add(stream, tensor, tensor, tensor);
-            assertArrayEquals(new float[] {2, 4, 6, 8, 10, 12},
-                    DlPack.importTensor(produced(11, 0)).tensor().toFloatArray(), "the producer's memory");
+            try (DlPack again = DlPack.importTensor(produced(11, 0))) {
+                assertArrayEquals(new float[] {2, 4, 6, 8, 10, 12}, again.tensor().toFloatArray(), "the producer's memory");
+            }
             tensor.copyFrom(1, 2, 3, 4, 5, 6);
             produced(0, 0);
             imported.close();

@@ -22,6 +22,10 @@ import jinjava.javax.el.CompositeELResolver;
 /// `tojson` without HTML escapes, `raise_exception`, `strftime_now`, `{% generation %}` blocks and Python's string
 /// methods.
 final class ChatTemplateDialect {
+    /// Of what a template writes, and of each string that it puts together: more than the longest conversation.
+    private static final int MOST_BYTES = 16 << 20;
+    private static final int MOST_ELEMENTS = 1 << 20;
+
     private ChatTemplateDialect() {
     }
 
@@ -37,6 +41,11 @@ final class ChatTemplateDialect {
                 // off, or braces in a message would be run as a template
                 .withNestedInterpretationEnabled(false)
                 .withElResolver(resolver)
+                // a template comes with a model's files and must not be able to take all memory
+                .withMaxOutputSize(MOST_BYTES)
+                .withMaxStringLength(MOST_BYTES)
+                .withMaxListSize(MOST_ELEMENTS)
+                .withMaxMapSize(MOST_ELEMENTS)
                 .build());
         jinja.getGlobalContext().registerFilter(new ToJson());
         jinja.getGlobalContext().registerFilter(new Trim());

@@ -18,6 +18,7 @@ import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -91,6 +92,17 @@ class ChatTemplateTest {
                 Map.of());
         String message = assertThrows(FileFormatException.class, () -> template.render(HELLO, false)).getMessage();
         assertTrue(message.contains("broken.jinja"), message);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {
+            "{% for i in range(1000) %}{% for j in range(1000) %}{{ 'a sentence of forty characters, or nearly' }}{% endfor %}{% endfor %}",
+            "{% set ns = namespace(x='ab') %}{% for i in range(40) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+            "{% set ns = namespace(x=[1]) %}{% for i in range(40) %}{% set ns.x = ns.x + ns.x %}{% endfor %}"})
+    void takesNoMoreMemoryThanAConversation(String template) {
+        ChatTemplate hostile = ChatTemplate.of(Path.of("hostile.jinja"), template, Map.of());
+        String message = assertThrows(FileFormatException.class, () -> hostile.render(HELLO, false)).getMessage();
+        assertTrue(message.contains("hostile.jinja") && message.contains("TooBig"), message);
     }
 
     @Test
