@@ -233,15 +233,15 @@ java: maven native ## build the Java module
 
 CORES := $(shell nproc)
 
-# Built on all cores, then run side by side where a part keeps one core busy. The budget of the CUDA kernels needs to know what their
-# tests on simt launch.
+# Built on all cores, then run side by side where a part keeps one core busy, what takes longest first. The budget of the CUDA kernels
+# needs to know what their tests on simt launch.
 .PHONY: test
 test: check-if-possible maven ## everything that needs no GPU
 	$(MAKE) -j$(CORES) native simt $(NATIVE_TESTS) $(FAULTS) $(LOST_DEVICE) $(CONFORMANCE) $(SIMT_TESTS) $(SIMT_RUN) $(LADDER)
 	@rm -f $(SIMT_LAUNCHES).new
 	NF4J_SIMT_LAUNCHES=$(CURDIR)/$(SIMT_LAUNCHES).new $(MAKE) -j$(CORES) test-simt test-native
 	@mv $(SIMT_LAUNCHES).new $(SIMT_LAUNCHES)
-	$(MAKE) -j$(CORES) fuzz-sample test-faults test-reports sanitize-quick
+	$(MAKE) -j$(CORES) test-faults sanitize-quick fuzz-sample test-reports
 	$(MAKE) cuda-if-possible
 	$(MVN) -Pdist verify
 	$(MAKE) test-consumer
