@@ -241,8 +241,7 @@ test: check-if-possible maven ## everything that needs no GPU
 	@rm -f $(SIMT_LAUNCHES).new
 	NF4J_SIMT_LAUNCHES=$(CURDIR)/$(SIMT_LAUNCHES).new $(MAKE) -j$(CORES) test-simt test-native
 	@mv $(SIMT_LAUNCHES).new $(SIMT_LAUNCHES)
-	$(MAKE) -j$(CORES) test-faults sanitize-quick fuzz-sample test-reports
-	$(MAKE) cuda-if-possible
+	$(MAKE) -j$(CORES) test-faults cuda-if-possible sanitize-quick fuzz-sample test-reports
 	$(MVN) -Pdist verify
 	$(MAKE) test-consumer
 	$(MAKE) test-bench

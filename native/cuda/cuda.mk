@@ -124,5 +124,6 @@ cuda-if-possible:
 	elif [ -z "$(NVCC)" ] && ! $(MAKE) cuda-toolkit > $$log 2>&1; then \
 	    echo "CUDA was not compiled: there is no nvcc, and make cuda-toolkit failed: $$(grep -v ^make $$log | tail -n 1)"; \
 	else \
-	    $(MAKE) --no-print-directory -j$(CORES) cuda-budget test-driver CUDA_ARCHS="$(TESTED_ARCHS)"; \
+	    $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(CORES)) cuda-budget test-driver \
+	        CUDA_ARCHS="$(TESTED_ARCHS)"; \
 	fi
