@@ -28,13 +28,13 @@
 // weights. For a tile of 1024 a warp makes 32 passes through shared memory for it, 4 through the cache that shares its ports
 // for the codes, and 2 for every eight tokens: 39 at 8 tokens, 56 at 64, their copies included, and 16 more for the scales,
 // single bytes of 64 rows. Memory brings an H200's multiprocessor a tile in 32 clocks. Measured there with 14336 x 4096 weights:
-// 22.6 us for one token, 34 % of the bandwidth of a copy, which is 53 clocks for each of the 512 tiles of two blocks on a
-// multiprocessor, without the 5 us of the smallest product and 3 of the second kernel. At 16, 32 and 64 tokens a
+// 22.6 us for one token, 34 % of the bandwidth of a copy, which at 1.8 GHz is 53 clocks for each of the 512 tiles of two blocks
+// on a multiprocessor, without the 5 us of the smallest product and 3 of the second kernel. At 16, 32 and 64 tokens a
 // multiprocessor has room for one block: 8 warps do not hide the latency of look-ups, and a tile takes 78, 98 and 144 clocks.
 //
 // k is split where there are few tiles (tiles.h), by the shape of the weight alone. In each split a sum is two chains
 // over ascending k, of the even and of the odd steps, which are then added: a token's bits depend neither on the other
-// tokens nor on their number, 1 to 64.
+// tokens nor on how many of them come here.
 //
 //     make simt-run OP=nf4_matmul M=16 N=512 K=1024
 //     make simt-run OP=nf4_matmul_backward M=8 N=512 K=512
